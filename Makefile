@@ -1,0 +1,31 @@
+# make help lists the targets. Everything sets itself up first; see tools/setup.sh.
+SHELL := /bin/bash
+.PHONY: help setup demo test lint type format bench clean
+
+help:  ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup:  ## prepare this machine: packages, virtual environment, build
+	@tools/setup.sh
+
+demo: setup  ## run a simulated G1 for a few episodes
+	@./lwd demo
+
+test: setup  ## run all tests
+	@source tools/env.sh && python -m pytest $(ARGS)
+
+lint: setup  ## check style
+	@source tools/env.sh && ruff check .
+
+type: setup  ## check types
+	@source tools/env.sh && mypy
+
+format: setup  ## mend what the style checker can mend
+	@source tools/env.sh && ruff check --fix .
+
+bench: setup  ## run a benchmark: make bench NAME=safety [QUICK=1]
+	@test -n "$(NAME)" || { echo "name one: make bench NAME=<$$(ls benchmarks | sed -n 's/^\([a-z].*\)\.py$$/\1/p' | paste -sd'|')>"; exit 2; }
+	@source tools/env.sh && QUICK=$(QUICK) python -m benchmarks.$(NAME)
+
+clean:  ## remove what was built
+	rm -rf build install log .venv

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The safety filter: nothing reaches the motors but through it."""

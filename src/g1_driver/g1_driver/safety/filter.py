@@ -1,0 +1,301 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The safety filter: turns any sequence of commands into one that keeps every limit.
+
+Invariant, by induction over ticks: from the last command sent, full braking of every joint stays
+within the position limits and keeps the distances. A new command is sent only if the same is true
+of it; otherwise one arm, then both, brake instead, which the last tick has shown to be safe.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+import numpy as np
+from g1_description.joints import (
+    ARM_INDICES,
+    COMMAND_JOINTS,
+    COMMAND_NAMES,
+    GRIPPER_INDICES,
+    limits,
+)
+from numpy.typing import NDArray
+
+from g1_driver.commands import Clip, Command, Executed, Hold, State
+from g1_driver.errors import ConfigurationError
+from g1_driver.safety.blend import Blend, BlendLimits
+from g1_driver.safety.config import SafetyConfig
+from g1_driver.safety.profile import StepLimits, brake, track
+
+Array = NDArray[np.float64]
+
+_LEFT = np.arange(16) < 8
+_STILL = 1e-9
+
+
+class Proximity(Protocol):
+    """Distances between the bodies of the robot, and between them and keep-out boxes."""
+
+    def margin(self, positions: Array) -> tuple[float, float, str]:
+        """Return (margin, distance, pair) for a command, (16,).
+
+        The margin is the smallest distance beyond what the pair must keep, m, negative where one
+        comes too close; inf if nothing is near. The pair names the two bodies.
+        """
+
+
+class SafetyFilter:
+    """Checks, limits and, in doubt, holds. One call a tick; not thread-safe."""
+
+    def __init__(self, config: SafetyConfig, proximity: Proximity, *, period: float) -> None:
+        """Set the filter up; it holds until `reset` gives it a position.
+
+        Args:
+            config: The limits.
+            proximity: The distance check.
+            period: Seconds a tick.
+        """
+        self.config = config
+        self.proximity = proximity
+        self.period = period
+        lower, upper = limits(COMMAND_JOINTS)
+        lower[ARM_INDICES] += config.position_margin
+        upper[ARM_INDICES] -= config.position_margin
+        velocity = np.full(16, config.arm_velocity)
+        acceleration = np.full(16, config.arm_acceleration)
+        velocity[GRIPPER_INDICES] = config.gripper_velocity
+        acceleration[GRIPPER_INDICES] = config.gripper_acceleration
+        rated = np.array([joint.velocity for joint in COMMAND_JOINTS])[ARM_INDICES]
+        if np.any(velocity[ARM_INDICES] > rated):
+            raise ConfigurationError(
+                f'safety.arm_velocity is {config.arm_velocity} rad/s; the motors reach '
+                f'{rated.min()} rad/s, choose at most that')
+        self._limits = StepLimits(lower, upper, velocity * period, acceleration * period**2)
+        blend_velocity = np.full(16, config.blend_velocity)
+        blend_acceleration = np.full(16, config.blend_acceleration)
+        blend_jerk = np.full(16, config.blend_jerk)
+        # A gripper carries no mass worth blending: its own limits smooth it enough.
+        for blended in (blend_velocity, blend_acceleration, blend_jerk):
+            blended[GRIPPER_INDICES] = 1e6
+        self._blend_limits = BlendLimits(blend_velocity, blend_acceleration, blend_jerk)
+        self._position: Array | None = None
+        self._step = np.zeros(16)
+        self._target: Array | None = None
+        self._blend: Blend | None = None
+        self._blend_time = 0.0
+        self._estop = ''
+        self._fault = ''
+        self._margin = (math.inf, math.inf, '')
+
+    @property
+    def estopped(self) -> bool:
+        """Whether the emergency stop is latched."""
+        return bool(self._estop)
+
+    @property
+    def position(self) -> Array | None:
+        """The last command sent, (16,), or None before the first reset."""
+        return None if self._position is None else self._position.copy()
+
+    @property
+    def moving(self) -> bool:
+        """Whether the last command sent differs from the one before."""
+        return bool(np.any(np.abs(self._step) > _STILL))
+
+    def reset(self, measured: Array) -> None:
+        """Start over from a measured position at rest, (16,); the e-stop stays as it is."""
+        if measured.shape != (16,) or not np.all(np.isfinite(measured)):
+            raise ConfigurationError(f'the filter cannot start from {measured}: 16 finite numbers')
+        self._position = measured.astype(np.float64)
+        self._step = np.zeros(16)
+        self._target = None
+        self._blend = None
+        self._fault = ''
+        self._margin = self.proximity.margin(self._position)
+
+    def estop(self, why: str) -> None:
+        """Latch the emergency stop: brake, then stand still until `release`."""
+        self._estop = self._estop or why or 'no reason given'
+
+    def release(self, measured: Array) -> None:
+        """Release the emergency stop and start over from a measured position, (16,)."""
+        self.reset(measured)
+        self._estop = ''
+
+    def fault(self, why: str) -> None:
+        """Hold until the next reset because the robot's state cannot be trusted."""
+        self._fault = self._fault or why
+
+    def step(self, command: Command | None, *, now_ns: int) -> Executed:
+        """Return what to send in this tick.
+
+        Args:
+            command: The newest command, or None if none ever came.
+            now_ns: The tick's time, ns, on the clock of the commands' stamps.
+
+        Raises:
+            ConfigurationError: The filter was never reset.
+        """
+        if self._position is None:
+            raise ConfigurationError('the safety filter has no position yet: call reset first')
+        hold, why = self._refusal(command, now_ns)
+        if hold is not Hold.NONE or command is None:
+            return self._hold(hold, why, command)
+        requested = np.asarray(command.positions, dtype=np.float64)
+        target = np.clip(requested, self._limits.lower, self._limits.upper)
+        clips = np.where(np.abs(target - requested) > _STILL, Clip.POSITION, 0).astype(np.uint8)
+        target_step = self._target_step(target)
+        aim, aim_step, blending = self._blended(target, target_step)
+        tracked = track(self._position, self._step, aim, aim_step, self._limits)
+        clips |= np.where(tracked.position_clipped, Clip.POSITION, 0).astype(np.uint8)
+        clips |= np.where(tracked.velocity_clipped, Clip.VELOCITY, 0).astype(np.uint8)
+        clips |= np.where(tracked.acceleration_clipped, Clip.ACCELERATION, 0).astype(np.uint8)
+        clips |= np.where(blending, Clip.BLEND, 0).astype(np.uint8)
+        step, stopped = self._safe_step(tracked.step)
+        clips |= np.where(stopped, Clip.DISTANCE, 0).astype(np.uint8)
+        self._target = target
+        self._advance(step)
+        return Executed(
+            self._position.copy(), clips, State.ACTIVE, Hold.NONE, requested, command.stamp_ns,
+            self._margin[1], self._describe(clips, requested))
+
+    def _refusal(self, command: Command | None, now_ns: int) -> tuple[Hold, str]:
+        if self._estop:
+            return Hold.ESTOP, f'emergency stop: {self._estop}; release it explicitly'
+        if self._fault:
+            return Hold.FAULT, f'{self._fault}; reset the robot'
+        if command is None:
+            return Hold.NO_COMMAND, 'no command received since activation or reset'
+        positions = np.asarray(command.positions)
+        if positions.shape != (16,):
+            return Hold.LAYOUT, f'{positions.size} positions in joint_command; the layout has 16'
+        if command.names != COMMAND_NAMES:
+            return Hold.LAYOUT, _layout_error(command.names)
+        if not np.all(np.isfinite(positions)):
+            at = int(np.flatnonzero(~np.isfinite(positions))[0])
+            return Hold.NOT_FINITE, f'{COMMAND_NAMES[at]} is {positions[at]} in joint_command'
+        age = (now_ns - command.stamp_ns) / 1e9
+        if age > self.config.max_command_age:
+            return Hold.STALE, (
+                f'the newest joint_command is {age:.3f} s old; the limit is '
+                f'{self.config.max_command_age} s. Is the arbiter running?')
+        if age < -self.config.max_command_future:
+            return Hold.FUTURE, (
+                f'joint_command is stamped {-age:.3f} s in the future; do both run on one clock?')
+        return Hold.NONE, ''
+
+    def _hold(self, hold: Hold, why: str, command: Command | None) -> Executed:
+        assert self._position is not None  # noqa: S101  step() has checked
+        self._target = None
+        self._blend = None
+        step = brake(self._step, self._limits.acceleration)
+        if self.moving:
+            self._margin = self.proximity.margin(self._position + step)
+        self._advance(step)
+        state = State.ESTOP if hold is Hold.ESTOP else State.HOLD
+        stamp = 0 if command is None else command.stamp_ns
+        return Executed(
+            self._position.copy(), np.zeros(16, dtype=np.uint8), state, hold, None, stamp,
+            self._margin[1], why)
+
+    def _advance(self, step: Array) -> None:
+        assert self._position is not None  # noqa: S101  step() has checked
+        position = self._position + step
+        # Rounding must not leak through a limit; a start outside of one only moves inwards.
+        inside = (self._position >= self._limits.lower) & (self._position <= self._limits.upper)
+        bounded = np.clip(position, self._limits.lower, self._limits.upper)
+        self._position = np.where(inside, bounded, position)
+        self._step = step
+
+    def _target_step(self, target: Array) -> Array:
+        """Return the target's own motion; none after a hold or a leap, which is no motion."""
+        if self._target is None:
+            return np.zeros(16)
+        step = target - self._target
+        return np.where(np.abs(step) <= self._limits.velocity, step, 0.0)
+
+    def _blended(self, target: Array, target_step: Array) -> tuple[Array, Array, NDArray[np.bool_]]:
+        """Fade a leap in the command out; returns the aim, its step, and where it differs."""
+        assert self._position is not None  # noqa: S101  step() has checked
+        if self._target is None:
+            leap = target - self._position
+        else:
+            leap = target - self._target
+        if np.any(np.abs(leap[ARM_INDICES]) > self.config.jump):
+            offset = self._position - target
+            velocity = (self._step - target_step) / self.period
+            # Grippers follow at once; see __init__.
+            offset[GRIPPER_INDICES] = 0.0
+            velocity[GRIPPER_INDICES] = 0.0
+            self._blend = Blend(offset, velocity, self._blend_limits)
+            self._blend_time = 0.0
+        if self._blend is None:
+            return target, target_step, np.zeros(16, dtype=np.bool_)
+        before = self._blend.at(self._blend_time)
+        self._blend_time += self.period
+        after = self._blend.at(self._blend_time)
+        if self._blend_time >= self._blend.duration:
+            self._blend = None
+        aim = np.clip(target + after, self._limits.lower, self._limits.upper)
+        return aim, target_step + after - before, np.abs(after) > _STILL
+
+    def _safe_step(self, wanted: Array) -> tuple[Array, NDArray[np.bool_]]:
+        """Return the wanted step, or one in which one arm or both brake, and which joints did."""
+        braking = brake(self._step, self._limits.acceleration)
+        nobody = np.zeros(16, dtype=np.bool_)
+        if not np.any(np.abs(wanted[ARM_INDICES]) > _STILL):
+            return wanted, nobody
+        for stopped in (nobody, ~_LEFT, _LEFT, ~nobody):
+            stopped = stopped.copy()
+            stopped[GRIPPER_INDICES] = False
+            step = np.where(stopped, braking, wanted)
+            margin = self._margin_while_braking(step)
+            if margin is not None:
+                self._margin = margin
+                return step, stopped
+        # Only from a start that was too close already: standing still is then what is left.
+        self._margin = self.proximity.margin(self._position + braking)
+        return step, stopped
+
+    def _margin_while_braking(self, step: Array) -> tuple[float, float, str] | None:
+        """Return the margin after a step, or None if it, or braking from it, comes too close."""
+        assert self._position is not None  # noqa: S101  step() has checked
+        needed = min(0.0, self._margin[0])
+        position = self._position + step
+        first = self.proximity.margin(position)
+        if first[0] < needed:
+            return None
+        while True:
+            step = brake(step, self._limits.acceleration)
+            if not np.any(np.abs(step[ARM_INDICES]) > _STILL):
+                return first
+            position = position + step
+            if self.proximity.margin(position)[0] < needed:
+                return None
+
+    def _describe(self, clips: NDArray[np.uint8], requested: Array) -> str:
+        if not clips.any():
+            return ''
+        parts = []
+        for clip in Clip:
+            joints = np.flatnonzero(clips & clip)
+            if joints.size:
+                at = int(joints[0])
+                more = f' and {joints.size - 1} more' if joints.size > 1 else ''
+                parts.append(f'{clip.name.lower()}: {COMMAND_NAMES[at]}{more} '
+                             f'(asked {requested[at]:.3f})')
+        if self._margin[0] < 0.005:
+            parts.append(f'{self._margin[2]} {self._margin[1] * 1000:.0f} mm apart')
+        return '; '.join(parts)
+
+
+def _layout_error(names: tuple[str, ...]) -> str:
+    if sorted(names) == sorted(COMMAND_NAMES):
+        at = next(i for i, (a, b) in enumerate(zip(names, COMMAND_NAMES)) if a != b)
+        return (f'joint_command has {names[at]} at place {at}, where {COMMAND_NAMES[at]} belongs; '
+                'send the joints in the order of lwd layout')
+    unknown = [name for name in names if name not in COMMAND_NAMES]
+    missing = [name for name in COMMAND_NAMES if name not in names]
+    if unknown:
+        return f'joint_command names {unknown[0]}, which is no joint of a command'
+    return f'joint_command lacks {missing[0]}' if missing else 'joint_command repeats a joint'

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a scripted expert can do with its hands: move along a line, grip, wait.
+
+A script is a generator that yields once a control step; skills are generators that it delegates to.
+The expert sees the world's whole state and answers with joint targets, as a policy would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g1_sim.ik import ArmKinematics, orientation_error
+from g1_sim.world import World
+
+Array = NDArray[np.float64]
+Script: TypeAlias = Generator[None, None, None]
+
+RATE = 30
+_SPEED = 0.40
+_TURN_SPEED = 1.6
+_JOINT_STEP = 0.05
+_GRIP_STEP = 0.12
+_ARRIVED = 0.008
+_PATIENCE = 12
+
+
+def facing(yaw: float) -> Array:
+    """Return the orientation, (3, 3), of a hand that reaches out level, yaw rad left of forward.
+
+    The hand's z points along the reach, its y down.
+    """
+    z = np.array([np.cos(yaw), np.sin(yaw), 0.0])
+    y = np.array([0.0, 0.0, -1.0])
+    return np.column_stack([np.cross(y, z), y, z])
+
+
+class Expert:
+    """Runs a script in a world; `act` returns the next command, (16,)."""
+
+    def __init__(self, world: World, script: Callable[[Expert], Script]) -> None:
+        """Start a script from where the world's robot is now."""
+        self.world = world
+        self.kinematics = ArmKinematics(world.model)
+        self.posture = world.scene.posture[:16].copy()
+        self.command = world.positions()[:16]
+        self._waist = world.scene.posture[16:]
+        self._script = script(self)
+        self.finished = False
+
+    def act(self) -> Array:
+        """Return the command for the next control step, (16,): rad, grippers 0..1."""
+        if not self.finished:
+            try:
+                next(self._script)
+            except StopIteration:
+                self.finished = True
+        return self.command.copy()
+
+    def hand(self, side: int) -> tuple[Array, Array]:
+        """Return where a hand really is: TCP position (3,) m and rotation (3, 3), base_link."""
+        self.kinematics.place(self.world.positions())
+        return self.kinematics.pose(side)
+
+    def wait(self, steps: int) -> Script:
+        """Hold still."""
+        for _ in range(steps):
+            yield
+
+    def grip(self, side: int, closure: float) -> Script:
+        """Bring a gripper to a closure, 0 open to 1 closed, and let it settle."""
+        at = 7 + 8 * side
+        while abs(self.command[at] - closure) > 1e-9:
+            self.command[at] += np.clip(closure - self.command[at], -_GRIP_STEP, _GRIP_STEP)
+            yield
+        yield from self.wait(5)
+
+    def move(
+        self, side: int, position: Array, rotation: Array, *, yaw_weight: float = 1.0,
+        speed: float = _SPEED, exact: bool = True,
+    ) -> Script:
+        """Move a hand along a straight line, smoothly from rest to rest.
+
+        Args:
+            side: 0 left, 1 right.
+            position: (3,) goal of the TCP, m, base_link.
+            rotation: (3, 3) goal orientation.
+            yaw_weight: See ArmKinematics.solve.
+            speed: Peak speed, m/s.
+            exact: Whether to wait until the hand has arrived.
+        """
+        full = np.concatenate([self.command, self._waist])
+        self.kinematics.place(full)
+        start, start_rotation = self.kinematics.pose(side)
+        turn = orientation_error(start_rotation, rotation)
+        distance = float(np.linalg.norm(position - start))
+        # A minimum-jerk profile peaks at 1.875 times its mean speed.
+        seconds = 1.875 * max(distance / speed, float(np.linalg.norm(turn)) / _TURN_SPEED)
+        steps = max(1, round(seconds * RATE))
+        for i in range(1, steps + 1):
+            s = i / steps
+            part = s**3 * (10.0 - 15.0 * s + 6.0 * s**2)
+            self._towards(side, start + part * (position - start),
+                          rotated(start_rotation, part * turn), yaw_weight)
+            yield
+        for _ in range(_PATIENCE if exact else 0):
+            if float(np.linalg.norm(self.hand(side)[0] - position)) < _ARRIVED:
+                return
+            self._towards(side, position, rotation, yaw_weight)
+            yield
+
+    def _towards(self, side: int, position: Array, rotation: Array, yaw_weight: float) -> None:
+        arm = slice(0, 7) if side == 0 else slice(8, 15)
+        self.command[arm] = self.kinematics.solve(
+            side, position, rotation, np.concatenate([self.command, self._waist]),
+            self.posture[arm], max_step=_JOINT_STEP, yaw_weight=yaw_weight)
+
+
+def rotated(rotation: Array, vector: Array) -> Array:
+    """Return a rotation turned further by a rotation vector, (3,) rad, in the world frame."""
+    angle = float(np.linalg.norm(vector))
+    if angle < 1e-12:
+        return rotation
+    x, y, z = vector / angle
+    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    turn = np.eye(3) + np.sin(angle) * cross + (1.0 - np.cos(angle)) * cross @ cross
+    result: Array = turn @ rotation
+    return result
