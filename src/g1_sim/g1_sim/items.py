@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import mujoco
+import numpy as np
 from g1_description.mjcf import SCENE_CONTYPE
 
 Kind = Literal['can', 'bottle', 'carton']
@@ -21,6 +22,8 @@ COLOURS: dict[str, tuple[float, float, float, float]] = {
     'purple': (0.45, 0.15, 0.60, 1.0),
 }
 
+INWARD = 0.5
+"""Yaw, rad, by which a hand reaches inwards over a counter."""
 _ROBOT_AND_SCENE = 3
 
 
@@ -54,6 +57,21 @@ class Item:
     def round(self) -> bool:
         """Whether it can be grasped from any side."""
         return self.kind != 'carton'
+
+
+def grasp_yaw(item: Item, yaw: float, side: int) -> float:
+    """Return the yaw, rad, at which a hand meets an item squarely.
+
+    Args:
+        item: The item.
+        yaw: Its own yaw, rad.
+        side: 0 left, 1 right: a hand reaches the counter best pointing inwards.
+    """
+    wanted = -INWARD if side == 0 else INWARD
+    if item.round:
+        return wanted
+    quarter = np.pi / 2
+    return yaw + quarter * round((wanted - yaw) / quarter)
 
 
 def add_item(spec: mujoco.MjSpec, item: Item) -> None:

@@ -78,7 +78,8 @@ class SafetyFilter:
         for blended in (blend_velocity, blend_acceleration, blend_jerk):
             blended[GRIPPER_INDICES] = 1e6
         self._blend_limits = BlendLimits(blend_velocity, blend_acceleration, blend_jerk)
-        self._position: Array | None = None
+        self._position = np.zeros(16)
+        self._placed = False
         self._step = np.zeros(16)
         self._target: Array | None = None
         self._blend: Blend | None = None
@@ -93,9 +94,9 @@ class SafetyFilter:
         return bool(self._estop)
 
     @property
-    def position(self) -> Array | None:
-        """The last command sent, (16,), or None before the first reset."""
-        return None if self._position is None else self._position.copy()
+    def position(self) -> Array:
+        """The last command sent, (16,)."""
+        return self._position.copy()
 
     @property
     def moving(self) -> bool:
@@ -107,6 +108,7 @@ class SafetyFilter:
         if measured.shape != (16,) or not np.all(np.isfinite(measured)):
             raise ConfigurationError(f'the filter cannot start from {measured}: 16 finite numbers')
         self._position = measured.astype(np.float64)
+        self._placed = True
         self._step = np.zeros(16)
         self._target = None
         self._blend = None
@@ -136,7 +138,7 @@ class SafetyFilter:
         Raises:
             ConfigurationError: The filter was never reset.
         """
-        if self._position is None:
+        if not self._placed:
             raise ConfigurationError('the safety filter has no position yet: call reset first')
         hold, why = self._refusal(command, now_ns)
         if hold is not Hold.NONE or command is None:
@@ -185,7 +187,6 @@ class SafetyFilter:
         return Hold.NONE, ''
 
     def _hold(self, hold: Hold, why: str, command: Command | None) -> Executed:
-        assert self._position is not None  # noqa: S101  step() has checked
         self._target = None
         self._blend = None
         step = brake(self._step, self._limits.acceleration)
@@ -199,7 +200,6 @@ class SafetyFilter:
             self._margin[1], why)
 
     def _advance(self, step: Array) -> None:
-        assert self._position is not None  # noqa: S101  step() has checked
         position = self._position + step
         # Rounding must not leak through a limit; a start outside of one only moves inwards.
         inside = (self._position >= self._limits.lower) & (self._position <= self._limits.upper)
@@ -216,7 +216,6 @@ class SafetyFilter:
 
     def _blended(self, target: Array, target_step: Array) -> tuple[Array, Array, NDArray[np.bool_]]:
         """Fade a leap in the command out; returns the aim, its step, and where it differs."""
-        assert self._position is not None  # noqa: S101  step() has checked
         if self._target is None:
             leap = target - self._position
         else:
@@ -259,7 +258,6 @@ class SafetyFilter:
 
     def _margin_while_braking(self, step: Array) -> tuple[float, float, str] | None:
         """Return the margin after a step, or None if it, or braking from it, comes too close."""
-        assert self._position is not None  # noqa: S101  step() has checked
         needed = min(0.0, self._margin[0])
         position = self._position + step
         first = self.proximity.margin(position)

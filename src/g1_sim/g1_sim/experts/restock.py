@@ -7,11 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g1_sim.experts.skills import Expert, Script, facing
-from g1_sim.items import Item
+from g1_sim.items import INWARD, Item, grasp_yaw
 
 Array = NDArray[np.float64]
 
-_INWARD = 0.5
 _BEFORE = 0.11
 _UP = np.array([0.0, 0.0, 1.0])
 _ATTEMPTS = 4
@@ -24,34 +23,17 @@ def restock(expert: Expert) -> Script:
     side = 0 if expert.world.body_position(item.name)[1] > 0.0 else 1
     for _ in range(_ATTEMPTS):
         yield from _pick(expert, side, item)
-        if not _held(expert, side, item):
-            yield from _recover(expert, side)
-            continue
-        yield from _place(expert, side, item)
-        if abs(expert.world.body_position(item.name)[2] - facts['board']) < 0.02:
-            return
-
-
-def inward(side: int) -> float:
-    """Return the yaw, rad, at which a hand on this side reaches the counter well."""
-    return -_INWARD if side == 0 else _INWARD
-
-
-def grasp_yaw(expert: Expert, side: int, item: Item) -> float:
-    """Return a yaw at which the fingers meet the item squarely, the nearest to `inward`."""
-    wanted = inward(side)
-    if item.round:
-        return wanted
-    rotation = expert.world.body_rotation(item.name)
-    yaw = float(np.arctan2(rotation[1, 0], rotation[0, 0]))
-    quarter = np.pi / 2
-    return yaw + quarter * round((wanted - yaw) / quarter)
+        if _held(expert, side, item):
+            yield from _place(expert, side, item)
+            if abs(expert.world.body_position(item.name)[2] - facts['board']) < 0.02:
+                return
+        yield from _recover(expert, side)
 
 
 def _pick(expert: Expert, side: int, item: Item) -> Script:
     base = expert.world.body_position(item.name)
-    yaw = grasp_yaw(expert, side, item)
-    rotation = facing(yaw)
+    turned = expert.world.body_rotation(item.name)
+    rotation = facing(grasp_yaw(item, float(np.arctan2(turned[1, 0], turned[0, 0])), side))
     grasp = base + item.grasp_height * _UP
     before = grasp - _BEFORE * rotation[:, 2]
     here, _ = expert.hand(side)
@@ -66,7 +48,7 @@ def _pick(expert: Expert, side: int, item: Item) -> Script:
 def _held(expert: Expert, side: int, item: Item) -> bool:
     hand, _ = expert.hand(side)
     grasp = expert.world.body_position(item.name) + item.grasp_height * _UP
-    return float(np.linalg.norm(hand - grasp)) < 0.05
+    return float(np.linalg.norm(hand - grasp)) < 0.03
 
 
 def _place(expert: Expert, side: int, item: Item) -> Script:
@@ -76,9 +58,8 @@ def _place(expert: Expert, side: int, item: Item) -> Script:
     offset = expert.world.body_position(item.name) - hand
     sign = 1.0 if side == 0 else -1.0
     y = float(np.clip(hand[1], -0.26, 0.26))
-    yaw = inward(side)
     board = facts['board']
-    yield from expert.move(side, hand + 0.05 * _UP, facing(yaw), yaw_weight=0.1, exact=False)
+    yield from expert.move(side, hand + 0.05 * _UP, facing(-INWARD * sign), yaw_weight=0.1, exact=False)
     front, inside = facts['shelf_x'][0] - 0.07, facts['shelf_x'][0] + 0.045
     level = board - offset[2]
     over = np.array([front, y, level + 0.03])
@@ -93,8 +74,8 @@ def _place(expert: Expert, side: int, item: Item) -> Script:
 
 
 def _recover(expert: Expert, side: int) -> Script:
-    """Open the hand and back away, so that the next attempt starts clear of the item."""
+    """Open the hand, back away and start over from the rest posture."""
     yield from expert.grip(side, 0.0)
     here, rotation = expert.hand(side)
-    back = here - 0.10 * rotation[:, 2] + 0.12 * _UP
-    yield from expert.move(side, back, rotation, yaw_weight=0.2)
+    yield from expert.move(side, here - 0.10 * rotation[:, 2], rotation, yaw_weight=0.2)
+    yield from expert.rest(side)

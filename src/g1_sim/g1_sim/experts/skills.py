@@ -22,6 +22,7 @@ Script: TypeAlias = Generator[None, None, None]
 RATE = 30
 _SPEED = 0.40
 _TURN_SPEED = 1.6
+_REST_SPEED = 1.2
 _JOINT_STEP = 0.05
 _GRIP_STEP = 0.12
 _ARRIVED = 0.008
@@ -97,12 +98,10 @@ class Expert:
         start, start_rotation = self.kinematics.pose(side)
         turn = orientation_error(start_rotation, rotation)
         distance = float(np.linalg.norm(position - start))
-        # A minimum-jerk profile peaks at 1.875 times its mean speed.
         seconds = 1.875 * max(distance / speed, float(np.linalg.norm(turn)) / _TURN_SPEED)
         steps = max(1, round(seconds * RATE))
         for i in range(1, steps + 1):
-            s = i / steps
-            part = s**3 * (10.0 - 15.0 * s + 6.0 * s**2)
+            part = minimum_jerk(i / steps)
             self._towards(side, start + part * (position - start),
                           rotated(start_rotation, part * turn), yaw_weight)
             yield
@@ -112,11 +111,26 @@ class Expert:
             self._towards(side, position, rotation, yaw_weight)
             yield
 
+    def rest(self, side: int) -> Script:
+        """Bring an arm back to its rest posture, smoothly in joint space."""
+        arm = slice(0, 7) if side == 0 else slice(8, 15)
+        start = self.command[arm].copy()
+        way = self.posture[arm] - start
+        steps = max(1, round(1.875 * float(np.max(np.abs(way))) / _REST_SPEED * RATE))
+        for i in range(1, steps + 1):
+            self.command[arm] = start + minimum_jerk(i / steps) * way
+            yield
+
     def _towards(self, side: int, position: Array, rotation: Array, yaw_weight: float) -> None:
         arm = slice(0, 7) if side == 0 else slice(8, 15)
         self.command[arm] = self.kinematics.solve(
             side, position, rotation, np.concatenate([self.command, self._waist]),
             self.posture[arm], max_step=_JOINT_STEP, yaw_weight=yaw_weight)
+
+
+def minimum_jerk(s: float) -> float:
+    """Return the part of the way, 0 to 1, at a part of the time; its speed peaks at 1.875."""
+    return s**3 * (10.0 - 15.0 * s + 6.0 * s**2)
 
 
 def rotated(rotation: Array, vector: Array) -> Array:

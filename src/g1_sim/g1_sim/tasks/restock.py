@@ -9,7 +9,8 @@ import numpy as np
 from g1_description.joints import HOME
 from numpy.typing import NDArray
 
-from g1_sim.items import COLOURS, KINDS, Item, add_item
+from g1_sim.errors import SceneError
+from g1_sim.items import COLOURS, KINDS, Item, add_item, grasp_yaw
 from g1_sim.postures import READY_LEFT, mirrored
 from g1_sim.scene import Distribution, Scene, add_fixture, room
 from g1_sim.tasks.base import Judge, Terminal, Verdict
@@ -33,6 +34,9 @@ _LIFT, _PITCH, _HEAD_PITCH = 0.28, 0.20, 0.40
 _WOOD = (0.72, 0.56, 0.38, 1.0)
 _METAL = (0.70, 0.72, 0.75, 1.0)
 _SETTLED_STEPS = 8
+_DRAWS = 500
+# An open hand, with room to spare, m.
+_HAND_WIDTH = 0.17
 
 
 class Restock:
@@ -90,26 +94,50 @@ def _ready() -> Array:
 def _items(
     rng: np.random.Generator, counter: float, *, shifted: bool,
 ) -> tuple[tuple[Item, ...], dict[str, tuple[Array, Array]]]:
-    """Draw items of different looks and where they stand, apart from each other."""
+    """Draw items of different looks and where they stand, each within reach of a hand."""
     looks = [(kind, colour) for kind in KINDS for colour in COLOURS]
     count = int(rng.integers(2, 4))
     chosen = rng.choice(len(looks), size=count, replace=False)
-    slots = rng.permutation([-0.24, -0.08, 0.08, 0.24])[:count]
-    items, placements = [], {}
-    for i, (look, slot) in enumerate(zip(chosen, slots)):
+    items = []
+    for i, look in enumerate(chosen):
         kind, colour = looks[int(look)]
         low, high = (0.026, 0.036) if shifted else (0.029, 0.034)
-        item = Item(
+        items.append(Item(
             name=f'item{i}', kind=kind, colour=colour, radius=rng.uniform(low, high),
-            height=rng.uniform(0.10, 0.14), mass=rng.uniform(0.15, 0.35),
-            friction=rng.uniform(0.4, 0.6) if shifted else rng.uniform(0.7, 0.9))
-        items.append(item)
-        yaw = rng.uniform(-0.4, 0.4)
-        position = np.array([
-            rng.uniform(0.57, 0.69), slot + rng.uniform(-0.02, 0.02), counter + 0.001])
-        placements[item.name] = (
-            position, np.array([np.cos(yaw / 2), 0.0, 0.0, np.sin(yaw / 2)]))
+            height=rng.uniform(0.10, 0.13), mass=rng.uniform(0.15, 0.35),
+            friction=rng.uniform(0.4, 0.6) if shifted else rng.uniform(0.7, 0.9)))
+    for _ in range(_DRAWS):
+        spots = np.column_stack([
+            rng.uniform(0.58, 0.70, count), rng.uniform(-0.26, 0.26, count)])
+        yaws = rng.uniform(-0.4, 0.4, count)
+        if _reachable(items, spots, yaws):
+            break
+    else:
+        raise SceneError(f'no room for {count} items on the counter in {_DRAWS} draws')
+    placements = {
+        item.name: (np.array([x, y, counter + 0.001]),
+                    np.array([np.cos(yaw / 2), 0.0, 0.0, np.sin(yaw / 2)]))
+        for item, (x, y), yaw in zip(items, spots, yaws)}
     return tuple(items), placements
+
+
+def _reachable(items: Sequence[Item], spots: Array, yaws: Array) -> bool:
+    """Whether a hand can come to every item without touching another."""
+    if np.any(np.abs(spots[:, 1]) < 0.05):
+        return False
+    for i, item in enumerate(items):
+        side = 0 if spots[i, 1] > 0 else 1
+        angle = grasp_yaw(item, float(yaws[i]), side)
+        ahead = np.array([np.cos(angle), np.sin(angle)])
+        for j in range(len(items)):
+            if i == j:
+                continue
+            apart = spots[j] - spots[i]
+            along = float(apart @ ahead)
+            across = abs(float(apart[0] * ahead[1] - apart[1] * ahead[0]))
+            if -0.35 < along < 0.08 and across < _HAND_WIDTH / 2 + 1.4 * items[j].radius:
+                return False
+    return True
 
 
 class RestockJudge:

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which nodes of LWD run where, and the lwd command."""

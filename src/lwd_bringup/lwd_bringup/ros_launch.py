@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The list of nodes as a launch description, for `ros2 launch`.
+
+Needs `launch` and `launch_ros`, which come with a ROS distribution and have no wheels.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
+from launch.actions import DeclareLaunchArgument, GroupAction, OpaqueFunction, SetEnvironmentVariable
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node, PushROSNamespace
+
+from lwd_bringup.config import arguments, load, parse_value
+from lwd_bringup.nodes import NodeSpec, environment, plan
+
+FROM_FILE = ''
+"""A launch argument left empty keeps the value of the configuration file."""
+
+
+def describe(config: str) -> LaunchDescription:
+    """Return the launch description of a shipped configuration.
+
+    Its launch arguments are `params_file`, and every top-level setting of Bringup.
+    """
+    declared: list[LaunchDescriptionEntity] = [DeclareLaunchArgument(
+        'params_file', default_value=config,
+        description='Name of a shipped configuration, or path of a YAML file like it.')]
+    for name, text, choices in arguments():
+        # An empty default is no choice, so choices are checked when the file is read.
+        note = f' One of: {", ".join(choices)}.' if choices else ''
+        declared.append(DeclareLaunchArgument(
+            name, default_value=FROM_FILE,
+            description=f'{text}{note} Empty: as in the configuration.'))
+    return LaunchDescription([*declared, OpaqueFunction(function=_start)])
+
+
+def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    overrides: dict[str, Any] = {}
+    for name, _, _ in arguments():
+        text = LaunchConfiguration(name).perform(context)
+        if text != FROM_FILE:
+            overrides[name] = parse_value(text)
+    config = load(LaunchConfiguration('params_file').perform(context), overrides)
+    nodes = plan(config)
+    actions: list[LaunchDescriptionEntity] = [
+        SetEnvironmentVariable(name, value) for name, value in environment(config).items()]
+    for namespace in dict.fromkeys(spec.namespace for spec in nodes):
+        members = [spec for spec in nodes if spec.namespace == namespace]
+        actions.append(GroupAction([
+            PushROSNamespace(namespace), *(_node(spec, config.log_level) for spec in members)]))
+    return actions
+
+
+def _node(spec: NodeSpec, log_level: str) -> Node:
+    return Node(
+        package=spec.package, executable=spec.executable, name=spec.name,
+        parameters=[dict(spec.parameters)], remappings=list(spec.remappings),
+        arguments=list(spec.arguments), ros_arguments=['--log-level', log_level],
+        respawn=spec.respawn, respawn_delay=2.0, output='both')

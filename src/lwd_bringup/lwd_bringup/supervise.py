@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The list of nodes as processes under supervisord, for machines without `launch`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import xmlrpc.client
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from supervisor.xmlrpc import SupervisorTransport
+
+from lwd_bringup.errors import BringupError
+from lwd_bringup.nodes import NodeSpec
+
+_STOP_SECONDS = 12
+_START_SECONDS = 10
+
+
+def executable(spec: NodeSpec) -> Path:
+    """Return the file of a node's executable.
+
+    Raises:
+        BringupError: It is not installed.
+    """
+    for prefix in os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep):
+        path = Path(prefix) / 'lib' / spec.package / spec.executable
+        if prefix and path.is_file():
+            return path
+    if spec.needs_distribution:
+        raise BringupError(
+            f'{spec.package} is not installed; it comes with a ROS distribution: apt-get install '
+            f'ros-jazzy-{spec.package.replace("_", "-")}, or leave it out with rviz=false')
+    raise BringupError(
+        f'{spec.package}/{spec.executable} is not on AMENT_PREFIX_PATH; build the workspace '
+        '(tools/setup.sh, or colcon build) and start again with ./lwd')
+
+
+def command(spec: NodeSpec, parameter_file: Path, log_level: str) -> list[str]:
+    """Write a node's parameters to a file and return its command line."""
+    content = {f'{spec.namespace}/{spec.name}': {'ros__parameters': dict(spec.parameters)}}
+    parameter_file.write_text(yaml.safe_dump(content, sort_keys=False), encoding='utf-8')
+    words = [str(executable(spec)), *spec.arguments, '--ros-args',
+             '-r', f'__node:={spec.name}', '-r', f'__ns:={spec.namespace}',
+             '--params-file', str(parameter_file), '--log-level', log_level]
+    for source, target in spec.remappings:
+        words += ['-r', f'{source}:={target}']
+    return words
+
+
+class Supervised:
+    """Nodes under supervisord: restarted when they die, logged to files, stopped together."""
+
+    def __init__(
+        self, nodes: Sequence[NodeSpec], folder: Path, *, environment: Mapping[str, str],
+        log_level: str = 'info',
+    ) -> None:
+        """Write the supervisor's configuration.
+
+        Args:
+            nodes: What to start.
+            folder: Where logs and generated files go; made if missing.
+            environment: Variables for every node.
+            log_level: Of every node.
+
+        Raises:
+            BringupError: A node is not installed.
+        """
+        self.folder = folder
+        self._environment = dict(environment)
+        (folder / 'logs').mkdir(parents=True, exist_ok=True)
+        # A socket's path may have 107 bytes at most, so it does not go into the folder.
+        self._socket_folder = Path(tempfile.mkdtemp(prefix='lwd-'))
+        self._config = folder / 'supervisord.conf'
+        self._process: subprocess.Popen[bytes] | None = None
+        sections = [
+            f'[unix_http_server]\nfile={self._socket}\nchmod=0700',
+            '[rpcinterface:supervisor]\n'
+            'supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface',
+            f'[supervisord]\nnodaemon=true\nsilent=true\nlogfile={folder}/logs/supervisord.log\n'
+            f'pidfile={self._socket_folder}/supervisord.pid\nchildlogdir={folder}/logs',
+        ]
+        for spec in nodes:
+            name = f'{spec.namespace.strip("/")}.{spec.name}'
+            words = command(spec, folder / f'{name}.yaml', log_level)
+            sections.append('\n'.join([
+                f'[program:{name}]',
+                'command=' + ' '.join(_quoted(word) for word in words),
+                f'autorestart={"true" if spec.respawn else "false"}',
+                'startsecs=1', 'startretries=5', 'stopsignal=INT', f'stopwaitsecs={_STOP_SECONDS}',
+                'stopasgroup=true', 'killasgroup=true', 'redirect_stderr=true',
+                f'stdout_logfile={folder}/logs/{name}.log',
+                'stdout_logfile_maxbytes=20MB', 'stdout_logfile_backups=2',
+            ]))
+        self._config.write_text('\n\n'.join(sections) + '\n', encoding='utf-8')
+
+    @property
+    def _socket(self) -> Path:
+        return self._socket_folder / 'supervisor.sock'
+
+    def start(self) -> None:
+        """Start supervisord, and through it the nodes.
+
+        Raises:
+            BringupError: It does not come up.
+        """
+        self._process = subprocess.Popen(  # noqa: S603  our own configuration
+            [sys.executable, '-m', 'supervisor.supervisord', '-c', str(self._config)],
+            env={**os.environ, **self._environment}, stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            # Ctrl-C goes to the command alone, which then stops everything in order.
+            start_new_session=True)
+        until = time.monotonic() + _START_SECONDS
+        while time.monotonic() < until:
+            if self._process.poll() is not None:
+                break
+            if self._socket.exists() and self.states():
+                return
+            time.sleep(0.05)
+        raise BringupError(f'supervisord did not start; see {self.folder}/logs/supervisord.log')
+
+    def states(self) -> dict[str, str]:
+        """Return each node's state: STARTING, RUNNING, BACKOFF, EXITED, FATAL, ..."""
+        server = xmlrpc.client.ServerProxy(
+            'http://lwd', transport=SupervisorTransport(None, None, f'unix://{self._socket}'))
+        try:
+            answer = cast('list[dict[str, Any]]', server.supervisor.getAllProcessInfo())
+        except (OSError, xmlrpc.client.Error):
+            return {}
+        return {info['name']: info['statename'] for info in answer}
+
+    def wait(self, report: Callable[[str], None]) -> None:
+        """Report changes of state until supervisord ends or a signal comes."""
+        known: dict[str, str] = {}
+        while self._process is not None and self._process.poll() is None:
+            for name, state in self.states().items():
+                if known.get(name) != state:
+                    known[name] = state
+                    log = '' if state in ('STARTING', 'RUNNING') else (
+                        f'; see {self.folder}/logs/{name}.log')
+                    report(f'{name}: {state.lower()}{log}')
+            time.sleep(0.5)
+
+    def stop(self) -> None:
+        """Stop all nodes, then supervisord; no process is left."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+            try:
+                self._process.wait(2 * _STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                os.killpg(self._process.pid, signal.SIGKILL)
+                self._process.wait()
+        shutil.rmtree(self._socket_folder, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[Supervised]:
+        """Start, and stop at the end, come what may."""
+        try:
+            self.start()
+            yield self
+        finally:
+            self.stop()
+
+
+def _quoted(word: str) -> str:
+    """Return a word for supervisor's shell-like command line, where % begins an expansion."""
+    return '"' + word.replace('\\', '\\\\').replace('"', '\\"').replace('%', '%%') + '"'

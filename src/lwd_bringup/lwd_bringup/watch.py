@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A node that runs episodes on a simulated robot and counts what arrives."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+from lwd_msgs.msg import ControlStep, ExecutedCommand, Reward, Tick
+from lwd_msgs.srv import Reset
+from lwd_ros.qos import RECORD, SENSOR
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from sensor_msgs.msg import CompressedImage
+
+from lwd_bringup.errors import BringupError
+
+_READY_SECONDS = 60.0
+_SILENCE_SECONDS = 30.0
+
+
+@dataclass
+class Stream:
+    """What came of one numbered stream."""
+
+    received: int = 0
+    missing: int = 0
+    """Numbers that were left out."""
+    last: int = -1
+
+    def take(self, number: int) -> None:
+        """Count a message with its tick number."""
+        if self.last >= 0 and number > self.last + 1:
+            self.missing += number - self.last - 1
+        self.last = max(self.last, number)
+        self.received += 1
+
+
+@dataclass
+class EpisodeResult:
+    """One finished episode."""
+
+    seed: int
+    instruction: str
+    success: bool
+    detail: str
+    steps: int
+    robot_seconds: float
+    wall_seconds: float
+    clipped_steps: int
+    frames: dict[str, list[bytes]] = field(default_factory=dict)
+
+
+class EpisodeRunner(Node):
+    """Resets the robot of its namespace, waits for the judge, counts messages."""
+
+    def __init__(self, namespace: str, cameras: tuple[str, ...], **options: object) -> None:
+        """Subscribe to a robot."""
+        super().__init__('episode_runner', namespace=namespace, **options)
+        self.ticks, self.executed, self.steps = Stream(), Stream(), Stream()
+        self.images = {name: 0 for name in cameras}
+        self.expected_images = 0
+        self._frames: dict[str, list[bytes]] = {name: [] for name in cameras}
+        self._clipped = 0
+        self._first_ns: int | None = None
+        self._now_ns = 0
+        self._reset_count = -1
+        self._wanted = -1
+        self._reward: Reward | None = None
+        self._heard = time.monotonic()
+        self.create_subscription(Tick, 'tick', self._on_tick, RECORD)
+        self.create_subscription(ExecutedCommand, 'executed_command', self._on_executed, RECORD)
+        self.create_subscription(
+            ControlStep, 'control_step', lambda message: self.steps.take(message.tick), RECORD)
+        self.create_subscription(Reward, 'reward', self._on_reward, RECORD)
+        for name in cameras:
+            self.create_subscription(
+                CompressedImage, f'{name}/image_raw/compressed', partial(self._on_image, name),
+                SENSOR)
+        self._reset = self.create_client(Reset, 'reset')
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self)
+
+    def _on_tick(self, message: Tick) -> None:
+        self.ticks.take(message.tick)
+        self.expected_images += 1
+        self._heard = time.monotonic()
+        self._reset_count = message.reset_count
+        if message.reset_count == self._wanted:
+            stamp = message.header.stamp
+            self._now_ns = stamp.sec * 1_000_000_000 + stamp.nanosec
+            if self._first_ns is None:
+                self._first_ns = self._now_ns
+
+    def _on_executed(self, message: ExecutedCommand) -> None:
+        self.executed.take(message.tick)
+        # Blending at the start of an episode is meant to be; the other clips change what was asked.
+        if any(clip & ~ExecutedCommand.CLIP_BLEND for clip in message.clips):
+            self._clipped += 1
+
+    def _on_reward(self, message: Reward) -> None:
+        if message.terminal != Reward.TERMINAL_NONE:
+            self._reward = message
+
+    def _on_image(self, camera: str, message: CompressedImage) -> None:
+        self.images[camera] += 1
+        self._frames[camera].append(bytes(message.data))
+
+    def wait_ready(self) -> None:
+        """Wait until the robot ticks and can be reset.
+
+        Raises:
+            BringupError: It does not, within a minute.
+        """
+        until = time.monotonic() + _READY_SECONDS
+        while time.monotonic() < until:
+            self._executor.spin_once(timeout_sec=0.1)
+            if self.ticks.received and self.executed.received and self._reset.service_is_ready():
+                return
+        raise BringupError(
+            f'no tick from {self.get_namespace()} within {_READY_SECONDS:g} s; is another fleet on '
+            'this ROS_DOMAIN_ID, or did the driver fail? See its log')
+
+    def run(self, seed: int, progress: Callable[[int], None]) -> EpisodeResult:
+        """Run the episode of a seed to its end.
+
+        Args:
+            seed: Of the scene.
+            progress: Called now and then with the steps so far.
+
+        Raises:
+            BringupError: The robot refuses the reset or falls silent.
+        """
+        future = self._reset.call_async(Reset.Request(seed=seed))
+        began = time.monotonic()
+        self._heard = began
+        while not future.done():
+            self._executor.spin_once(timeout_sec=0.1)
+            self._check_silence()
+        answer = future.result()
+        if answer is None or not answer.success:
+            reason = 'no answer' if answer is None else answer.message
+            raise BringupError(f'the robot refused to reset to seed {seed}: {reason}')
+        self._wanted, self._first_ns, self._reward, self._clipped = answer.reset_count, None, None, 0
+        for frames in self._frames.values():
+            frames.clear()
+        first = self.executed.received
+        while self._reward is None:
+            self._executor.spin_once(timeout_sec=0.1)
+            progress(self.executed.received - first)
+            self._check_silence()
+        reward = self._reward
+        robot_seconds = (self._now_ns - (self._first_ns or self._now_ns)) / 1e9
+        return EpisodeResult(
+            seed, answer.instruction, reward.terminal == Reward.TERMINAL_SUCCESS, reward.detail,
+            self.executed.received - first, robot_seconds, time.monotonic() - began, self._clipped,
+            {name: list(frames) for name, frames in self._frames.items()})
+
+    def _check_silence(self) -> None:
+        if time.monotonic() - self._heard > _SILENCE_SECONDS:
+            raise BringupError(
+                f'the robot has not ticked for {_SILENCE_SECONDS:g} s; see the driver\'s log')

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Running one node as a process: set up, spin, end cleanly."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Sequence
+
+import rclpy
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+
+from lwd_ros.errors import ParameterError
+
+
+class _Stop(BaseException):
+    """Raised by a signal, in the main thread."""
+
+
+def run(make: Callable[[], Node], args: Sequence[str] | None = None) -> int:
+    """Make a node, spin it until SIGINT or SIGTERM, and destroy it.
+
+    rclpy's own handlers would invalidate the context before the node could end its threads and say
+    its last words; here the node is destroyed first.
+
+    Returns:
+        0 after a signal or shutdown, 2 if its parameters are refused.
+    """
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    node: Node | None = None
+
+    def stop(*_: object) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise _Stop
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    try:
+        node = make()
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        while rclpy.ok():
+            # Bounded, because a wait in the middleware does not wake for a signal.
+            executor.spin_once(timeout_sec=0.2)
+    except ParameterError as error:
+        sys.stderr.write(f'{error}\n')
+        return 2
+    except (_Stop, ExternalShutdownException):
+        pass
+    finally:
+        if node is not None:
+            node.destroy_node()
+        rclpy.try_shutdown()
+    return 0
