@@ -175,6 +175,8 @@ class LoopThread:
         self._observed_ns = observation.stamp_ns
         self._listener.observed(observation)
         if not self._wait(observation):
+            # Overtaken by a reset or a deactivation: the tick is answered, but nothing moves.
+            self._listener.decided(observation, self.loop.decide(None))
             self.loop.skip()
             return
         with self._changed:

@@ -70,7 +70,7 @@ class ArmKinematics:
             side: 0 left, 1 right.
             position: (3,) TCP position, m, base_link.
             rotation: (3, 3) TCP orientation, base_link.
-            start: (16,) or (20,) joint positions to start from.
+            start: (20,) joint positions to start from, the waist's among them.
             posture: (7,) angles preferred where the pose leaves a choice.
             iterations: Steps of the solver.
             max_step: Largest change of a joint in one step, rad.

@@ -22,8 +22,6 @@ COLOURS: dict[str, tuple[float, float, float, float]] = {
     'purple': (0.45, 0.15, 0.60, 1.0),
 }
 
-INWARD = 0.5
-"""Yaw, rad, by which a hand reaches inwards over a counter."""
 _ROBOT_AND_SCENE = 3
 
 
@@ -59,15 +57,14 @@ class Item:
         return self.kind != 'carton'
 
 
-def grasp_yaw(item: Item, yaw: float, side: int) -> float:
+def grasp_yaw(item: Item, yaw: float, wanted: float) -> float:
     """Return the yaw, rad, at which a hand meets an item squarely.
 
     Args:
         item: The item.
         yaw: Its own yaw, rad.
-        side: 0 left, 1 right: a hand reaches the counter best pointing inwards.
+        wanted: Yaw at which the hand reaches it best, rad.
     """
-    wanted = -INWARD if side == 0 else INWARD
     if item.round:
         return wanted
     quarter = np.pi / 2

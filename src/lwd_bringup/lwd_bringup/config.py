@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -12,7 +11,7 @@ from typing import Any
 
 import yaml
 from g1_driver.config import DriverConfig
-from lwd_ros.errors import ParameterError
+from lwd_ros.errors import ParameterError, alternatives
 from lwd_ros.parameters import build, descriptions, leaves
 
 from lwd_bringup.errors import ConfigError
@@ -58,10 +57,8 @@ def find_config(name: str) -> Path:
         path = folder / f'{name}.yaml'
         if path.is_file():
             return path
-    close = difflib.get_close_matches(name, CONFIGS, n=1)
-    hint = f'; did you mean {close[0]!r}?' if close else '.'
     raise ConfigError(
-        f'unknown configuration {name!r}{hint} Known: {", ".join(CONFIGS)}, or a path to a .yaml')
+        f'unknown configuration {name!r}{alternatives(name, CONFIGS)}, or a path to a .yaml')
 
 
 def config_folders() -> list[Path]:

@@ -8,7 +8,6 @@ gives a range, `{'choices': (...)}` a list of allowed values. Nested dataclasses
 from __future__ import annotations
 
 import ast
-import difflib
 import functools
 import inspect
 import textwrap
@@ -20,7 +19,7 @@ from typing import Any, TypeVar
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 
-from lwd_ros.errors import ParameterError
+from lwd_ros.errors import ParameterError, alternatives
 
 T = TypeVar('T')
 
@@ -67,10 +66,8 @@ def build(kind: type[T], values: Mapping[str, Any], *, where: str) -> T:
     known = {name: (field, type_) for name, field, type_, _ in leaves(kind)}
     for name in values:
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f'; did you mean {close[0]!r}?' if close else '.'
             raise ParameterError(
-                f'{where}: unknown parameter {name!r}{hint} Known: {", ".join(known)}')
+                f'{where}: unknown parameter {name!r}{alternatives(name, known)}')
     return _fill(kind, values, '', where)
 
 
@@ -104,10 +101,7 @@ def _checked(name: str, value: Any, hint: Any, field: Field[Any], where: str) ->
         raise ParameterError(f'{where}: {name} is {value}; it must be in {low} .. {high}')
     choices = field.metadata.get('choices')
     if choices and value not in choices:
-        close = difflib.get_close_matches(str(value), choices, n=1)
-        hint_text = f'; did you mean {close[0]!r}?' if close else '.'
-        raise ParameterError(
-            f'{where}: {name} is {value!r}{hint_text} Known: {", ".join(choices)}')
+        raise ParameterError(f'{where}: {name} is {value!r}{alternatives(str(value), choices)}')
     return value
 
 

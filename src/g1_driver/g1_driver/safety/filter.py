@@ -29,8 +29,17 @@ from g1_driver.safety.profile import StepLimits, brake, track
 
 Array = NDArray[np.float64]
 
-_LEFT = np.arange(16) < 8
 _STILL = 1e-9
+
+
+def _mask(*indices: int) -> NDArray[np.bool_]:
+    return np.isin(np.arange(16), indices)
+
+
+_LEFT, _RIGHT = tuple(range(7)), tuple(range(8, 15))
+_TO_STOP = (_mask(), _mask(*_RIGHT), _mask(*_LEFT), _mask(*_LEFT, *_RIGHT), _mask(*range(16)))
+"""Who brakes where the way is not clear: as few as need to; the grippers, whose fingers sweep too,
+only at last."""
 
 
 class Proximity(Protocol):
@@ -216,10 +225,7 @@ class SafetyFilter:
 
     def _blended(self, target: Array, target_step: Array) -> tuple[Array, Array, NDArray[np.bool_]]:
         """Fade a leap in the command out; returns the aim, its step, and where it differs."""
-        if self._target is None:
-            leap = target - self._position
-        else:
-            leap = target - self._target
+        leap = target - (self._position if self._target is None else self._target)
         if np.any(np.abs(leap[ARM_INDICES]) > self.config.jump):
             offset = self._position - target
             velocity = (self._step - target_step) / self.period
@@ -241,20 +247,15 @@ class SafetyFilter:
     def _safe_step(self, wanted: Array) -> tuple[Array, NDArray[np.bool_]]:
         """Return the wanted step, or one in which one arm or both brake, and which joints did."""
         braking = brake(self._step, self._limits.acceleration)
-        nobody = np.zeros(16, dtype=np.bool_)
-        if not np.any(np.abs(wanted[ARM_INDICES]) > _STILL):
-            return wanted, nobody
-        for stopped in (nobody, ~_LEFT, _LEFT, ~nobody):
-            stopped = stopped.copy()
-            stopped[GRIPPER_INDICES] = False
+        for stopped in _TO_STOP:
             step = np.where(stopped, braking, wanted)
             margin = self._margin_while_braking(step)
             if margin is not None:
                 self._margin = margin
                 return step, stopped
-        # Only from a start that was too close already: standing still is then what is left.
+        # Not reached by induction, short of rounding: braking is what the last tick has shown safe.
         self._margin = self.proximity.margin(self._position + braking)
-        return step, stopped
+        return braking, _TO_STOP[-1]
 
     def _margin_while_braking(self, step: Array) -> tuple[float, float, str] | None:
         """Return the margin after a step, or None if it, or braking from it, comes too close."""
@@ -265,7 +266,7 @@ class SafetyFilter:
             return None
         while True:
             step = brake(step, self._limits.acceleration)
-            if not np.any(np.abs(step[ARM_INDICES]) > _STILL):
+            if not np.any(np.abs(step) > _STILL):
                 return first
             position = position + step
             if self.proximity.margin(position)[0] < needed:

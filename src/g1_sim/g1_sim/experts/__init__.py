@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
+
+from g1_description.errors import alternatives
 
 from g1_sim.errors import UnknownTaskError
 from g1_sim.experts.restock import restock
@@ -24,8 +25,5 @@ def expert_for(world: World) -> Expert:
     """
     name = world.scene.task
     if name not in SCRIPTS:
-        close = difflib.get_close_matches(name, SCRIPTS, n=1)
-        hint = f'; did you mean {close[0]!r}?' if close else '.'
-        raise UnknownTaskError(f'no expert for task {name!r}{hint} '
-                               f'Known: {", ".join(sorted(SCRIPTS))}')
+        raise UnknownTaskError(f'no expert for task {name!r}{alternatives(name, SCRIPTS)}')
     return Expert(world, SCRIPTS[name])

@@ -7,13 +7,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g1_sim.experts.skills import Expert, Script, facing
-from g1_sim.items import INWARD, Item, grasp_yaw
+from g1_sim.items import Item, grasp_yaw
+from g1_sim.postures import inward
 
 Array = NDArray[np.float64]
 
 _BEFORE = 0.11
+# The hand points down a little, rad, so that the wrist is high enough for the bent elbow.
+_DOWN = 0.27
 _UP = np.array([0.0, 0.0, 1.0])
+# Height of the TCP over the tallest item at which an open hand passes clear of it, m.
+_CLEAR = 0.045
 _ATTEMPTS = 4
+# Where on a board a hand reaches well, m to its own side.
+_PLACE_Y = (0.10, 0.24)
 
 
 def restock(expert: Expert) -> Script:
@@ -33,15 +40,18 @@ def restock(expert: Expert) -> Script:
 def _pick(expert: Expert, side: int, item: Item) -> Script:
     base = expert.world.body_position(item.name)
     turned = expert.world.body_rotation(item.name)
-    rotation = facing(grasp_yaw(item, float(np.arctan2(turned[1, 0], turned[0, 0])), side))
+    yaw = grasp_yaw(item, float(np.arctan2(turned[1, 0], turned[0, 0])),
+                    inward(base[0], base[1], side))
+    rotation = facing(yaw, _DOWN)
     grasp = base + item.grasp_height * _UP
     before = grasp - _BEFORE * rotation[:, 2]
-    here, _ = expert.hand(side)
-    above = np.array([before[0], before[1], max(here[2], base[2] + item.height + 0.08)])
+    facts = expert.world.scene.facts
+    tallest = max(other.height for other in facts['items'].values())
+    above = np.array([before[0], before[1], facts['counter'] + tallest + _CLEAR])
     yield from expert.grip(side, 0.0)
-    yield from expert.move(side, above, rotation, yaw_weight=0.3, exact=False)
-    yield from expert.move(side, before, rotation)
-    yield from expert.move(side, grasp, rotation, speed=0.25)
+    yield from expert.swing(side, above, rotation)
+    yield from expert.move(side, before, rotation, speed=0.2)
+    yield from expert.move(side, grasp, rotation, speed=0.2)
     yield from expert.grip(side, 1.0)
 
 
@@ -53,29 +63,32 @@ def _held(expert: Expert, side: int, item: Item) -> bool:
 
 def _place(expert: Expert, side: int, item: Item) -> Script:
     facts = expert.world.scene.facts
-    hand, _ = expert.hand(side)
+    hand, rotation = expert.hand(side)
     # How the item hangs in the hand, so that it is set down where it is meant to be.
     offset = expert.world.body_position(item.name) - hand
     sign = 1.0 if side == 0 else -1.0
-    y = float(np.clip(hand[1], -0.26, 0.26))
-    board = facts['board']
-    yield from expert.move(side, hand + 0.05 * _UP, facing(-INWARD * sign), yaw_weight=0.1, exact=False)
-    front, inside = facts['shelf_x'][0] - 0.07, facts['shelf_x'][0] + 0.045
-    level = board - offset[2]
-    over = np.array([front, y, level + 0.03])
-    yield from expert.move(side, over, facing(-0.6 * sign), yaw_weight=0.2)
-    yield from expert.move(side, np.array([inside, y, level + 0.02]), facing(-0.3 * sign),
-                           yaw_weight=0.2, speed=0.3)
-    yield from expert.move(side, np.array([inside, y, level + 0.003]), facing(-0.3 * sign),
-                           yaw_weight=0.2, speed=0.1)
+    y = sign * float(np.clip(sign * hand[1], *_PLACE_Y))
+    # Inwards, the more so the higher the board: the best for the elbow, as `inward` is.
+    yaw = -sign * (0.70 - 1.2 * sign * y + 0.8 * (facts['board'] - 0.86))
+    level = facts['board'] - offset[2]
+    inside = np.array([facts['shelf_x'][0] + 0.045, y, level])
+    turned = facing(yaw, _DOWN)
+    yield from expert.move(side, hand + 0.05 * _UP, rotation, yaw_weight=0.2,
+                           speed=0.15, exact=False)
+    yield from expert.swing(side, inside - 0.11 * turned[:, 2], turned, yaw_weight=0.2)
+    yield from expert.move(side, inside + 0.02 * _UP, turned, yaw_weight=0.2, speed=0.3)
+    yield from expert.move(side, inside + 0.003 * _UP, turned, yaw_weight=0.2, speed=0.1)
     yield from expert.grip(side, 0.0)
-    here, rotation = expert.hand(side)
-    yield from expert.move(side, here - 0.10 * rotation[:, 2], rotation, yaw_weight=0.2)
+    yield from _back(expert, side)
 
 
 def _recover(expert: Expert, side: int) -> Script:
     """Open the hand, back away and start over from the rest posture."""
     yield from expert.grip(side, 0.0)
+    yield from _back(expert, side)
+    yield from expert.rest(side)
+
+
+def _back(expert: Expert, side: int) -> Script:
     here, rotation = expert.hand(side)
     yield from expert.move(side, here - 0.10 * rotation[:, 2], rotation, yaw_weight=0.2)
-    yield from expert.rest(side)

@@ -22,21 +22,22 @@ Script: TypeAlias = Generator[None, None, None]
 RATE = 30
 _SPEED = 0.40
 _TURN_SPEED = 1.6
-_REST_SPEED = 1.2
+_SWING_SPEED = 1.3
+_SWING_ITERATIONS = 60
 _JOINT_STEP = 0.05
-_GRIP_STEP = 0.12
+_GRIP_STEP = 0.06
 _ARRIVED = 0.008
 _PATIENCE = 12
 
 
-def facing(yaw: float) -> Array:
-    """Return the orientation, (3, 3), of a hand that reaches out level, yaw rad left of forward.
+def facing(yaw: float, down: float = 0.0) -> Array:
+    """Return the orientation, (3, 3), of a hand that reaches out with its palm upright.
 
-    The hand's z points along the reach, its y down.
+    The hand's z points along the reach: yaw rad left of forward, down rad below the horizon.
     """
-    z = np.array([np.cos(yaw), np.sin(yaw), 0.0])
-    y = np.array([0.0, 0.0, -1.0])
-    return np.column_stack([np.cross(y, z), y, z])
+    x = np.array([np.sin(yaw), -np.cos(yaw), 0.0])
+    z = np.array([np.cos(yaw) * np.cos(down), np.sin(yaw) * np.cos(down), -np.sin(down)])
+    return np.column_stack([x, np.cross(z, x), z])
 
 
 class Expert:
@@ -111,12 +112,28 @@ class Expert:
             self._towards(side, position, rotation, yaw_weight)
             yield
 
+    def swing(
+        self, side: int, position: Array, rotation: Array, *, yaw_weight: float = 1.0,
+    ) -> Script:
+        """Bring a hand to a pose smoothly in joint space, where no limit can be in the way.
+
+        Args: as those of `move`.
+        """
+        arm = slice(0, 7) if side == 0 else slice(8, 15)
+        yield from self._swing(side, self.kinematics.solve(
+            side, position, rotation, np.concatenate([self.posture, self._waist]),
+            self.posture[arm],
+            iterations=_SWING_ITERATIONS, yaw_weight=yaw_weight))
+
     def rest(self, side: int) -> Script:
         """Bring an arm back to its rest posture, smoothly in joint space."""
+        yield from self._swing(side, self.posture[slice(0, 7) if side == 0 else slice(8, 15)])
+
+    def _swing(self, side: int, goal: Array) -> Script:
         arm = slice(0, 7) if side == 0 else slice(8, 15)
         start = self.command[arm].copy()
-        way = self.posture[arm] - start
-        steps = max(1, round(1.875 * float(np.max(np.abs(way))) / _REST_SPEED * RATE))
+        way = goal - start
+        steps = max(1, round(1.875 * float(np.max(np.abs(way))) / _SWING_SPEED * RATE))
         for i in range(1, steps + 1):
             self.command[arm] = start + minimum_jerk(i / steps) * way
             yield

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import difflib
+from g1_description.errors import alternatives
 
 from g1_sim.errors import UnknownTaskError
 from g1_sim.tasks.base import Judge, Task, Terminal, Verdict
@@ -22,6 +22,4 @@ def get(name: str) -> Task:
     """
     if name in TASKS:
         return TASKS[name]
-    close = difflib.get_close_matches(name, TASKS, n=1)
-    hint = f'; did you mean {close[0]!r}?' if close else '.'
-    raise UnknownTaskError(f'unknown task {name!r}{hint} Known: {", ".join(sorted(TASKS))}')
+    raise UnknownTaskError(f'unknown task {name!r}{alternatives(name, TASKS)}')

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from g1_sim.errors import SceneError
 from g1_sim.items import COLOURS, KINDS, Item, add_item, grasp_yaw
-from g1_sim.postures import READY_LEFT, mirrored
+from g1_sim.postures import LIFT, PITCH, READY_LEFT, inward, mirrored
 from g1_sim.scene import Distribution, Scene, add_fixture, room
 from g1_sim.tasks.base import Judge, Terminal, Verdict
 from g1_sim.world import World
@@ -30,7 +30,9 @@ HELD_OUT_PHRASES = (
     'move the {item} up to the {level} shelf',
 )
 
-_LIFT, _PITCH, _HEAD_PITCH = 0.28, 0.20, 0.40
+_HEAD_PITCH = 0.40
+# The front and back edges of the boards, x in m.
+_SHELF = (0.90, 1.14)
 _WOOD = (0.72, 0.56, 0.38, 1.0)
 _METAL = (0.70, 0.72, 0.75, 1.0)
 _SETTLED_STEPS = 8
@@ -50,8 +52,8 @@ class Restock:
         """Draw a scene: 2 or 3 items, one of them and a level named."""
         shifted = distribution == 'deploy'
         rng = np.random.default_rng([seed, 1 if shifted else 0])
-        counter = rng.uniform(0.665, 0.695) + (rng.choice([-0.02, 0.02]) if shifted else 0.0)
-        lower = rng.uniform(0.83, 0.85)
+        counter = rng.uniform(0.675, 0.705) + (rng.choice([-0.02, 0.02]) if shifted else 0.0)
+        lower = rng.uniform(0.855, 0.875)
         upper = lower + rng.uniform(0.19, 0.21)
         spec = room(light=rng.uniform(0.5, 0.8) if shifted else rng.uniform(0.85, 1.15))
         top = add_fixture(spec, 'counter', (0.63, 0, counter - 0.02), (0.19, 0.55, 0.02), _WOOD)
@@ -60,9 +62,9 @@ class Restock:
                         (0.15, 0.02, counter / 2 - 0.02), _METAL)
         boards = (lower, upper)
         for level, height in zip(LEVELS, boards):
-            add_fixture(spec, f'shelf_{level}', (1.06, 0, height - 0.01), (0.12, 0.45, 0.01), _WOOD)
+            add_fixture(spec, f'shelf_{level}', (sum(_SHELF) / 2, 0, height - 0.01), (0.12, 0.45, 0.01), _WOOD)
         for y in (-0.46, 0.46):
-            add_fixture(spec, f'side{y:+}', (1.06, y, (upper + 0.30) / 2),
+            add_fixture(spec, f'side{y:+}', (sum(_SHELF) / 2, y, (upper + 0.30) / 2),
                         (0.12, 0.01, (upper + 0.30) / 2), _METAL)
         items, placements = _items(rng, counter, shifted=shifted)
         for item in items:
@@ -74,10 +76,10 @@ class Restock:
             task=self.name, distribution=distribution, seed=seed,
             instruction=phrase.format(item=target.label, level=LEVELS[level]),
             spec=spec,
-            posture=np.concatenate([_ready(), [0.0, _HEAD_PITCH, _LIFT, _PITCH]]),
+            posture=np.concatenate([_ready(), [0.0, _HEAD_PITCH, LIFT, PITCH]]),
             placements=placements, keep_out=(top,),
             facts={'items': {item.name: item for item in items}, 'target': target.name,
-                   'board': boards[level], 'counter': counter, 'shelf_x': (0.94, 1.18)})
+                   'board': boards[level], 'counter': counter, 'shelf_x': _SHELF})
 
     def judge(self, world: World) -> Judge:
         """Return the judge of an episode."""
@@ -108,8 +110,10 @@ def _items(
             friction=rng.uniform(0.4, 0.6) if shifted else rng.uniform(0.7, 0.9)))
     for _ in range(_DRAWS):
         spots = np.column_stack([
-            rng.uniform(0.58, 0.70, count), rng.uniform(-0.26, 0.26, count)])
-        yaws = rng.uniform(-0.4, 0.4, count)
+            rng.uniform(0.565, 0.685, count), rng.uniform(-0.26, 0.26, count)])
+        # Cartons stand so that a hand can take them squarely.
+        yaws = np.array([inward(x, y, _side(y)) for x, y in spots])
+        yaws += rng.uniform(-0.12, 0.12, count)
         if _reachable(items, spots, yaws):
             break
     else:
@@ -121,13 +125,17 @@ def _items(
     return tuple(items), placements
 
 
+def _side(y: float) -> int:
+    return 0 if y > 0.0 else 1
+
+
 def _reachable(items: Sequence[Item], spots: Array, yaws: Array) -> bool:
     """Whether a hand can come to every item without touching another."""
     if np.any(np.abs(spots[:, 1]) < 0.05):
         return False
     for i, item in enumerate(items):
-        side = 0 if spots[i, 1] > 0 else 1
-        angle = grasp_yaw(item, float(yaws[i]), side)
+        x, y = spots[i]
+        angle = grasp_yaw(item, float(yaws[i]), inward(x, y, _side(y)))
         ahead = np.array([np.cos(angle), np.sin(angle)])
         for j in range(len(items)):
             if i == j:

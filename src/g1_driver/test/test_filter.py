@@ -1,0 +1,313 @@
+# SPDX-License-Identifier: Apache-2.0
+import math
+import re
+
+import numpy as np
+import pytest
+from g1_description import joints as j
+from g1_driver.commands import Clip, Command, Hold, State
+from g1_driver.errors import ConfigurationError
+from g1_driver.safety.config import SafetyConfig
+from g1_driver.safety.filter import SafetyFilter
+from g1_driver.safety.proximity import ProximityModel
+from g1_sim.scene import Box
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+PERIOD = 1 / 30
+TICK_NS = round(1e9 / 30)
+CONFIG = SafetyConfig()
+POSTURE = np.array([0.0, 0.45, 0.28, 0.2])
+TABLE = Box((0.63, 0.0, 0.66), (0.19, 0.55, 0.02))
+PROXIMITY = ProximityModel(CONFIG, posture=POSTURE, keep_out=[TABLE])
+READY = j.HOME
+
+
+def make(start=READY, config=CONFIG):
+    found = SafetyFilter(config, PROXIMITY, period=PERIOD)
+    found.reset(start)
+    return found
+
+
+def velocity_limits():
+    limit = np.full(16, CONFIG.arm_velocity)
+    limit[j.GRIPPER_INDICES] = CONFIG.gripper_velocity
+    return limit
+
+
+def acceleration_limits():
+    limit = np.full(16, CONFIG.arm_acceleration)
+    limit[j.GRIPPER_INDICES] = CONFIG.gripper_acceleration
+    return limit
+
+
+class Watch:
+    """Checks every limit on a sequence of outputs, knowing nothing of how they were made."""
+
+    def __init__(self, start):
+        self.before = self.last = start
+        lower, upper = j.limits(j.COMMAND_JOINTS)
+        lower[j.ARM_INDICES] += CONFIG.position_margin
+        upper[j.ARM_INDICES] -= CONFIG.position_margin
+        self.lower, self.upper = np.minimum(lower, start), np.maximum(upper, start)
+        self.start_margin = min(0.0, PROXIMITY.margin(start)[0])
+
+    def see(self, executed):
+        positions = executed.positions
+        assert np.all(np.isfinite(positions))
+        assert np.all(positions >= self.lower - 1e-9)
+        assert np.all(positions <= self.upper + 1e-9)
+        velocity = (positions - self.last) / PERIOD
+        assert np.all(np.abs(velocity) <= velocity_limits() + 1e-6)
+        acceleration = (positions - 2 * self.last + self.before) / PERIOD**2
+        assert np.all(np.abs(acceleration) <= acceleration_limits() + 1e-5)
+        assert PROXIMITY.margin(positions)[0] >= self.start_margin - 1e-6
+        self.before, self.last = self.last, positions
+
+
+hostile = st.one_of(
+    st.none(),
+    st.lists(st.floats(-4, 4), min_size=16, max_size=16),
+    st.lists(st.one_of(st.floats(allow_nan=True, allow_infinity=True), st.floats(-4, 4)),
+             min_size=0, max_size=20),
+)
+ages = st.one_of(st.just(0.0), st.floats(-1.0, 2.0))
+events = st.one_of(st.just(''), st.just(''), st.just(''), st.sampled_from(
+    ['estop', 'release', 'fault', 'shuffle', 'repeat', 'repeat', 'repeat']))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(hostile, ages, events, st.integers(1, 12)), min_size=1, max_size=12))
+def test_no_sequence_of_inputs_leads_past_a_limit(inputs):
+    safety, watch, now = make(), Watch(READY), 10**12
+    for values, age, event, repeats in inputs:
+        names = j.COMMAND_NAMES
+        if event == 'estop':
+            safety.estop('test')
+        elif event == 'release' and safety.estopped and not safety.moving:
+            safety.release(safety.position)
+        elif event == 'fault':
+            safety.fault('test')
+        elif event == 'shuffle':
+            names = names[::-1]
+        for _ in range(repeats):
+            now += TICK_NS
+            command = None if values is None else Command(
+                np.array(values), now - round(age * 1e9), names)
+            watch.see(safety.step(command, now_ns=now))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_wild_arms_neither_meet_each_other_nor_the_table(seed):
+    rng = np.random.default_rng(seed)
+    lower, upper = j.limits(j.COMMAND_JOINTS)
+    safety, watch, now = make(), Watch(READY), 10**12
+    for _ in range(15):
+        goal = rng.uniform(lower, upper)
+        for _ in range(int(rng.integers(1, 25))):
+            now += TICK_NS
+            watch.see(safety.step(Command(goal, now), now_ns=now))
+
+
+def run(safety, target, ticks, now=10**12):
+    executed = None
+    for _ in range(ticks):
+        now += TICK_NS
+        executed = safety.step(Command(np.asarray(target), now), now_ns=now)
+    return executed, now
+
+
+def test_a_command_within_the_limits_passes_unchanged():
+    safety = make()
+    target = READY.copy()
+    executed, now = run(safety, target, 1)
+    for _ in range(30):
+        now += TICK_NS
+        target = target + 0.005
+        target[j.GRIPPER_INDICES] = 0.0
+        executed = safety.step(Command(target, now), now_ns=now)
+    np.testing.assert_allclose(executed.positions, target, atol=1e-9)
+    assert executed.state is State.ACTIVE
+    assert executed.detail == ''
+
+
+def test_a_leap_is_blended_and_arrives():
+    safety = make()
+    target = READY.copy()
+    target[0] += 0.4
+    executed, now = run(safety, target, 1)
+    assert executed.clips[0] & Clip.BLEND
+    assert abs(executed.positions[0] - READY[0]) < 0.01
+    executed, _ = run(safety, target, 90, now)
+    assert executed.positions[0] == pytest.approx(target[0], abs=1e-6)
+    assert not executed.clips.any()
+
+
+def test_a_take_over_after_a_hold_is_jerk_limited():
+    safety = make()
+    now = 10**12
+    safety.step(None, now_ns=now)
+    target = READY.copy()
+    target[1] += 0.6
+    path = [READY[1], READY[1]]
+    for _ in range(120):
+        now += TICK_NS
+        path.append(safety.step(Command(target, now), now_ns=now).positions[1])
+    jerk = np.diff(path, 3) / PERIOD**3
+    # Sampling at 30 Hz sees the edges of the blend's jerk as a step of at most its size.
+    assert np.max(np.abs(jerk)) <= 1.5 * CONFIG.blend_jerk
+    assert path[-1] == pytest.approx(target[1], abs=1e-6)
+
+
+def test_a_target_beyond_a_limit_stops_at_the_margin_and_says_so():
+    safety = make()
+    target = READY.copy()
+    target[4] = 3.5
+    executed, _ = run(safety, target, 200)
+    assert executed.positions[4] == pytest.approx(3.10 - CONFIG.position_margin)
+    assert executed.clips[4] & Clip.POSITION
+    assert 'position: idx25_arm_l_joint5 (asked 3.500)' in executed.detail
+
+
+def test_hands_sent_through_each_other_stop_apart():
+    safety = make()
+    target = READY.copy()
+    target[0], target[8] = -0.4, 0.4
+    target[6], target[14] = 0.8, -0.8
+    target[2], target[10] = 1.2, -1.2
+    executed, _ = run(safety, target, 300)
+    margin, distance, pair = PROXIMITY.margin(executed.positions)
+    assert executed.clips.any()
+    assert any(clip & Clip.DISTANCE for clip in executed.clips)
+    assert margin >= 0.0
+    assert distance < 0.06
+    assert executed.min_distance == pytest.approx(distance)
+    assert pair
+
+
+def test_an_arm_whose_way_is_free_goes_on_while_the_other_is_stopped():
+    safety = make()
+    target = READY.copy()
+    target[8:15] = [0.4, READY[9], -1.2, READY[11], READY[12], READY[13], -0.8]
+    blocked, now = run(safety, target, 200)
+    assert any(clip & Clip.DISTANCE for clip in blocked.clips[8:15])
+    target[1] += 0.1
+    executed, _ = run(safety, target, 60, now)
+    assert executed.positions[1] == pytest.approx(target[1], abs=1e-6)
+
+
+@pytest.mark.parametrize(('command', 'hold', 'text'), [
+    (lambda now: None, Hold.NO_COMMAND, 'no command received'),
+    (lambda now: Command(READY, now - 10**9), Hold.STALE, r'1\.000 s old; the limit is 0\.2 s'),
+    (lambda now: Command(READY, now + 10**9), Hold.FUTURE, r'1\.000 s in the future'),
+    (lambda now: Command(np.full(16, math.nan), now), Hold.NOT_FINITE,
+     'idx21_arm_l_joint1 is nan'),
+    (lambda now: Command(np.full(16, math.inf), now), Hold.NOT_FINITE, 'is inf'),
+    (lambda now: Command(READY[:15], now), Hold.LAYOUT, '15 positions .* the layout has 16'),
+    (lambda now: Command(READY, now, j.COMMAND_NAMES[::-1]), Hold.LAYOUT,
+     'has idx81_gripper_r_outer_joint1 at place 0, where idx21_arm_l_joint1 belongs'),
+    (lambda now: Command(READY, now, ('elbow', *j.COMMAND_NAMES[1:])), Hold.LAYOUT,
+     'names elbow, which is no joint'),
+    (lambda now: Command(READY, now, j.COMMAND_NAMES[:15]), Hold.LAYOUT,
+     'lacks idx81_gripper_r_outer_joint1'),
+])
+def test_a_bad_command_makes_the_robot_brake_and_hold(command, hold, text):
+    safety = make()
+    target = READY.copy()
+    now = 10**12
+    for _ in range(20):
+        now += TICK_NS
+        target = target + 0.01 * (np.arange(16) == 1)
+        safety.step(Command(target, now), now_ns=now)
+    assert safety.moving
+    for _ in range(5):
+        now += TICK_NS
+        executed = safety.step(command(now), now_ns=now)
+        assert executed.state is State.HOLD
+        assert executed.hold is hold
+        assert re.search(text, executed.detail)
+    assert not safety.moving
+
+
+def test_the_emergency_stop_latches_until_it_is_released():
+    safety = make()
+    safety.estop('button')
+    safety.estop('second button')
+    target = READY.copy()
+    target[0] += 0.1
+    executed, now = run(safety, target, 30)
+    assert executed.state is State.ESTOP
+    assert executed.hold is Hold.ESTOP
+    assert 'emergency stop: button; release it explicitly' in executed.detail
+    np.testing.assert_array_equal(executed.positions, READY)
+    safety.reset(READY)
+    assert safety.estopped
+    safety.release(READY)
+    executed, _ = run(safety, target, 60, now)
+    assert executed.positions[0] == pytest.approx(target[0], abs=1e-6)
+
+
+def test_a_fault_holds_until_a_reset():
+    safety = make()
+    safety.fault('lost the state')
+    executed, now = run(safety, READY, 3)
+    assert executed.hold is Hold.FAULT
+    assert 'lost the state; reset the robot' in executed.detail
+    safety.reset(READY)
+    executed, _ = run(safety, READY, 1, now)
+    assert executed.state is State.ACTIVE
+
+
+def test_a_start_outside_the_limits_only_moves_inwards():
+    start = READY.copy()
+    start[3] = -1.5
+    safety = make(start)
+    target = start.copy()
+    target[3] = -1.6
+    executed, now = run(safety, target, 30)
+    assert executed.positions[3] >= -1.5
+    target[3] = -1.0
+    executed, _ = run(safety, target, 90, now)
+    assert executed.positions[3] == pytest.approx(-1.0, abs=1e-6)
+
+
+def test_a_filter_without_a_position_refuses_to_step():
+    safety = SafetyFilter(CONFIG, PROXIMITY, period=PERIOD)
+    with pytest.raises(ConfigurationError, match='call reset first'):
+        safety.step(None, now_ns=0)
+    with pytest.raises(ConfigurationError, match='16 finite numbers'):
+        safety.reset(np.full(16, math.nan))
+
+
+def test_limits_that_cannot_be_are_refused():
+    with pytest.raises(ConfigurationError, match=r'safety\.arm_velocity is -1'):
+        SafetyConfig(arm_velocity=-1.0)
+    with pytest.raises(ConfigurationError, match='is nan'):
+        SafetyConfig(jump=math.nan)
+    with pytest.raises(ConfigurationError, match=r'the motors reach 3\.14'):
+        make(config=SafetyConfig(arm_velocity=5.0))
+
+
+def test_an_arm_cannot_reach_itself():
+    """Why the distance check leaves pairs within one arm out: the limits already keep them apart."""
+    import mujoco
+    from g1_description.mjcf import RobotIndex, add_robot, base_spec
+    spec = base_spec()
+    add_robot(spec)
+    for body in spec.bodies:
+        inner = body.name in ('arm_l_link2', 'arm_l_link3')
+        outer = body.name.startswith('gripper_l')
+        for geom in body.geoms:
+            geom.contype, geom.conaffinity = int(inner), int(outer)
+    model = spec.compile()
+    data, index = mujoco.MjData(model), RobotIndex(model)
+    rng = np.random.default_rng(0)
+    lower, upper = j.limits(j.STATE_JOINTS)
+    touched = 0
+    for _ in range(4000):
+        index.set_positions(data, rng.uniform(lower, upper))
+        mujoco.mj_kinematics(model, data)
+        mujoco.mj_collision(model, data)
+        touched += data.ncon > 0
+    assert touched == 0
