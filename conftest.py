@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Shared by all tests: each that needs a ROS graph gets a domain of its own, on this machine only."""
+"""Shared by all tests: each that needs a ROS graph gets a domain of its own, on this machine."""
 
 from __future__ import annotations
 

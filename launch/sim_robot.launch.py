@@ -2,6 +2,7 @@
 """A simulated G1: `ros2 launch launch/sim_robot.launch.py`, with --show-args for its arguments."""
 
 from launch import LaunchDescription
+
 from lwd_bringup.ros_launch import describe
 
 

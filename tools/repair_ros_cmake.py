@@ -12,14 +12,15 @@ import sysconfig
 
 import numpy
 
-NUMPY = re.compile(r'''/opt/python/[^/;"'\s]+/lib/python3\.\d+/site-packages/numpy/(?:_core|core)/include''')
-PYTHON = re.compile(r'''/opt/python/[^/;"'\s]+/include/python3\.\d+''')
+NUMPY = re.compile(
+    r"""/opt/python/[^/;"'\s]+/lib/python3\.\d+/site-packages/numpy/(?:_core|core)/include""")
+PYTHON = re.compile(r"""/opt/python/[^/;"'\s]+/include/python3\.\d+""")
 
 
 def repair(prefix: pathlib.Path) -> int:
     python_include = sysconfig.get_path('include')  # of the base interpreter, where Python.h lies
     if not (pathlib.Path(python_include) / 'Python.h').is_file():
-        raise SystemExit(f'no Python.h in {python_include}: install the interpreter\'s headers')
+        raise SystemExit(f"no Python.h in {python_include}: install the interpreter's headers")
     changed = 0
     for path in sorted(prefix.glob('share/*/cmake/*.cmake')):
         old = path.read_text(encoding='utf-8')

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The joints of the G1: names, order, limits, speeds and efforts.
 
-Names and limits: the public G1 URDF of AgiBot's genie_sim and community drivers. Arm joints and the
-waist's pitch are in rad, the lift in m. A gripper joint is its closure: 0 open, 1 closed, the
+Names and limits: the public G1 URDF of AgiBot's genie_sim and community drivers. Arm joints and
+the waist's pitch are in rad, the lift in m. A gripper joint is its closure: 0 open, 1 closed, the
 convention of AgiBot World's `action/effector/position`.
 """
 
@@ -30,7 +30,8 @@ class Joint:
 
 def _arm(prefix: int, side: str, j2: tuple[float, float]) -> tuple[Joint, ...]:
     lower_upper = (
-        (-3.14, 3.14), j2, (-3.10, 3.10), (-1.48, 1.48), (-3.10, 3.10), (-1.74, 1.74), (-3.10, 3.10),
+        (-3.14, 3.14), j2, (-3.10, 3.10), (-1.48, 1.48), (-3.10, 3.10), (-1.74, 1.74),
+        (-3.10, 3.10),
     )
     return tuple(
         Joint(f'idx{prefix + i}_arm_{side}_joint{i}', low, high, 3.14, 60.0 if i <= 4 else 30.0)

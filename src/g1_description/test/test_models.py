@@ -6,6 +6,7 @@ import xml.etree.ElementTree as ET
 import mujoco
 import numpy as np
 import pytest
+
 from g1_description import joints as j
 from g1_description.links import FINGER_TRAVEL, LINKS
 from g1_description.mjcf import RobotIndex, add_robot, base_spec

@@ -8,8 +8,9 @@ import math
 from dataclasses import dataclass, field
 
 import numpy as np
-from g1_description.joints import COMMAND_NAMES
 from numpy.typing import NDArray
+
+from g1_description.joints import COMMAND_NAMES
 
 Array = NDArray[np.float64]
 
@@ -45,6 +46,11 @@ class Clip(enum.IntFlag):
     ACCELERATION = 4
     DISTANCE = 8
     BLEND = 16
+
+
+def clip_name(clip: Clip) -> str:
+    """Return the name of one bit, for people."""
+    return str(clip.name).lower()
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from g1_description.cameras import CAMERA_NAMES
-
 from g1_driver.safety.config import SafetyConfig
 from g1_driver.sdk_robot import SdkConfig
 from g1_driver.sim_robot import SimConfig
@@ -37,15 +36,15 @@ class DriverConfig:
     backend: str = field(default='sim', metadata={'choices': ('sim', 'sdk')})
     """sim: MuJoCo. sdk: the real robot, through a2d_sdk."""
     mode: str = field(default=REAL_TIME, metadata={'choices': (REAL_TIME, LOCKSTEP)})
-    """real_time: 30 ticks a second. lockstep (sim only): a tick waits for the last one's command."""
+    """real_time: 30 ticks a second. lockstep (sim only): a tick waits for its command."""
     lockstep_timeout: float = field(default=1.0, metadata={'range': (0.01, 60.0)})
     """How long a tick in lockstep waits for its command, s of wall time."""
     autostart: bool = True
     """Configure and activate without being told to, as soon as the robot answers."""
-    cameras: CameraConfig = CameraConfig()
-    safety: SafetyConfig = SafetyConfig()
-    sim: SimConfig = SimConfig()
-    sdk: SdkConfig = SdkConfig()
+    cameras: CameraConfig = field(default_factory=CameraConfig)
+    safety: SafetyConfig = field(default_factory=SafetyConfig)
+    sim: SimConfig = field(default_factory=SimConfig)
+    sdk: SdkConfig = field(default_factory=SdkConfig)
 
     def __post_init__(self) -> None:
         if self.backend == 'sdk' and self.mode == LOCKSTEP:

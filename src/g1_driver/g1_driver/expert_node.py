@@ -13,7 +13,11 @@ from dataclasses import dataclass
 
 import mujoco
 import numpy as np
+from rclpy.node import Node
+from trajectory_msgs.msg import JointTrajectory
+
 from g1_description.joints import COMMAND_NAMES
+from g1_driver import messages
 from g1_sim import tasks
 from g1_sim.errors import SimError
 from g1_sim.experts import Expert, expert_for
@@ -25,10 +29,6 @@ from lwd_ros.diagnostics import ERROR, OK, Diagnostics, Health
 from lwd_ros.parameters import declare
 from lwd_ros.process import run
 from lwd_ros.qos import COMMAND, RECORD
-from rclpy.node import Node
-from trajectory_msgs.msg import JointTrajectory
-
-from g1_driver import messages
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections import Counter, deque
 
 import numpy as np
-from lwd_ros.diagnostics import ERROR, OK, WARN, Health
 
-from g1_driver.commands import Clip, Executed, Hold, State
+from g1_driver.commands import Clip, Executed, Hold, State, clip_name
 from g1_driver.loop_thread import LoopThread
+from lwd_ros.diagnostics import ERROR, OK, WARN, Health
 
 _WINDOW = 300
 
@@ -45,7 +45,7 @@ class Monitor:
             self.holds[executed.hold.name.lower()] += 1
         for clip in Clip:
             if np.any(executed.clips & clip):
-                self.clips[clip.name.lower()] += 1
+                self.clips[clip_name(clip)] += 1
 
     def health(self, thread: LoopThread | None) -> Health:
         """Return the node's health now."""

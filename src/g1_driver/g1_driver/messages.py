@@ -8,18 +8,18 @@ from collections.abc import Mapping
 
 import mujoco
 import numpy as np
-from g1_description.cameras import camera
-from g1_description.joints import COMMAND_NAMES, STATE_NAMES
-from g1_sim.tasks.base import Verdict
-from lwd_msgs.msg import ExecutedCommand, Reward, SimState, Task, Tick
-from lwd_ros.convert import to_ns, to_time
 from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, CompressedImage, JointState
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
+from g1_description.cameras import camera
+from g1_description.joints import COMMAND_NAMES, STATE_NAMES
 from g1_driver.commands import Command, Executed
 from g1_driver.images import to_jpeg
 from g1_driver.robot import Frame, JointSample, SceneInfo
+from g1_sim.tasks.base import Verdict
+from lwd_msgs.msg import ExecutedCommand, Reward, SimState, Task, Tick
+from lwd_ros.convert import to_ns, to_time
 
 Array = NDArray[np.float64]
 

@@ -8,15 +8,6 @@ import traceback
 from functools import partial
 
 import rclpy
-from g1_description.joints import HOME
-from g1_description.urdf import urdf
-from lwd_msgs.msg import ExecutedCommand, Reward, SimState, Task, Tick
-from lwd_msgs.srv import Reset, SetTask
-from lwd_ros.convert import to_time
-from lwd_ros.diagnostics import Diagnostics, Health
-from lwd_ros.parameters import declare
-from lwd_ros.process import run
-from lwd_ros.qos import COMMAND, LATCHED, RECORD, SENSOR
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rosgraph_msgs.msg import Clock as ClockMessage
 from sensor_msgs.msg import CameraInfo, CompressedImage, JointState
@@ -24,6 +15,8 @@ from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
+from g1_description.joints import HOME
+from g1_description.urdf import urdf
 from g1_driver import messages
 from g1_driver.clock import Clock, VirtualClock, WallClock
 from g1_driver.commands import Executed
@@ -35,6 +28,13 @@ from g1_driver.loop_thread import LoopThread
 from g1_driver.robot import JointSample, Robot, SceneInfo, SimulatedRobot
 from g1_driver.sdk_robot import SdkRobot
 from g1_driver.sim_robot import SimRobot
+from lwd_msgs.msg import ExecutedCommand, Reward, SimState, Task, Tick
+from lwd_msgs.srv import Reset, SetTask
+from lwd_ros.convert import to_time
+from lwd_ros.diagnostics import Diagnostics, Health
+from lwd_ros.parameters import declare
+from lwd_ros.process import run
+from lwd_ros.qos import COMMAND, LATCHED, RECORD, SENSOR
 
 _RETRY = 2.0
 
@@ -65,9 +65,9 @@ class DriverNode(LifecycleNode):
         self._serve()
         self._diagnostics = Diagnostics(self, self._health, hardware_id=self.config.robot)
         self._watch = self.create_timer(0.2, self._look_for_commanders)
-        self._starter = self.create_timer(_RETRY, self._autostart) if self.config.autostart else None
-        if self._starter is not None:
-            # The first try comes at once, the next ones at the timer's pace.
+        if self.config.autostart:
+            # The first try comes at once, the next ones at this timer's pace.
+            self._starter = self.create_timer(_RETRY, self._autostart)
             self._first = self.create_timer(0.01, self._first_start)
 
     def _publish_all(self) -> None:
@@ -108,8 +108,6 @@ class DriverNode(LifecycleNode):
 
     def _autostart(self) -> None:
         """Try until the node was active once; from then on transitions are the operator's."""
-        if self._starter is None or self._starter.is_canceled():
-            return
         if self.trigger_configure() != TransitionCallbackReturn.SUCCESS:
             return
         if self.trigger_activate() == TransitionCallbackReturn.SUCCESS:
@@ -123,7 +121,8 @@ class DriverNode(LifecycleNode):
                 make_robot(self.config, clock), self.config.safety, clock,
                 on_state=self._publish_state)
             thread = LoopThread(
-                loop, self, lockstep_timeout=self.config.lockstep_timeout if self._virtual else None)
+                loop, self,
+                lockstep_timeout=self.config.lockstep_timeout if self._virtual else None)
             thread.start()
             try:
                 thread.call(loop.start)
@@ -292,7 +291,9 @@ class DriverNode(LifecycleNode):
             response.success, response.message = False, str(error)
         return response
 
-    def _on_set_task(self, request: SetTask.Request, response: SetTask.Response) -> SetTask.Response:
+    def _on_set_task(
+        self, request: SetTask.Request, response: SetTask.Response,
+    ) -> SetTask.Response:
         try:
             thread = self._running()
             robot = thread.loop.robot

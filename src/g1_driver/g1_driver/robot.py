@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+from numpy.typing import NDArray
+
 from g1_sim.scene import Box
 from g1_sim.tasks.base import Verdict
-from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 

@@ -13,10 +13,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from g1_description.cameras import camera
-from g1_sim.scene import Box
 from numpy.typing import NDArray
 
+from g1_description.cameras import camera
 from g1_driver.clock import Clock
 from g1_driver.errors import ConnectionRefusedByCheckError, RobotFaultError
 from g1_driver.images import fit
@@ -30,6 +29,7 @@ from g1_driver.sdk_units import (
     probe,
     radians,
 )
+from g1_sim.scene import Box
 
 __all__ = ['SdkConfig', 'SdkRobot']
 

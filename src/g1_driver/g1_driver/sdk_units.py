@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Units and conventions of a2d_sdk on which public sources disagree: configured or probed.
 
-A probe decides only on evidence: a reading that is possible in one unit and not in the other. Where
-the reading fits both, the configured fallback holds and every later reading is still checked.
+A probe decides only on evidence: a reading that is possible in one unit and not in the other.
+Where it fits both, the first of the two is assumed, and diagnostics say so.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from g1_description import joints as j
 from numpy.typing import NDArray
 
+from g1_description import joints as j
 from g1_driver.errors import ConnectionRefusedByCheckError
 
 Array = NDArray[np.float64]
@@ -45,7 +45,8 @@ class SdkConfig:
 
     def __post_init__(self) -> None:
         if self.gripper_closed_at not in (0.0, 1.0):
-            raise ValueError(f'sdk.gripper_closed_at is {self.gripper_closed_at}; it must be 0 or 1')
+            raise ValueError(
+                f'sdk.gripper_closed_at is {self.gripper_closed_at}; it must be 0 or 1')
         if self.gripper_raw_open == self.gripper_raw_closed:
             raise ValueError(
                 f'sdk.gripper_raw_open and gripper_raw_closed are both {self.gripper_raw_open}')
@@ -74,7 +75,8 @@ def numbers(what: str, values: Sequence[float], count: int) -> Array:
             f'a2d_sdk {what} returned {array.size} numbers instead of {count}; '
             'check the version of the SDK')
     if not np.all(np.isfinite(array)):
-        raise ConnectionRefusedByCheckError(f'a2d_sdk {what} returned {array}, which is not finite')
+        raise ConnectionRefusedByCheckError(
+            f'a2d_sdk {what} returned {array}, which is not finite')
     return array
 
 

@@ -5,21 +5,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
+from numpy.typing import NDArray
+
 from g1_description.mjcf import PHYSICS_RATE
+from g1_driver.clock import Clock
+from g1_driver.errors import ConfigurationError, ResetError
+from g1_driver.robot import Frame, JointSample, SceneInfo
 from g1_sim import tasks
 from g1_sim.errors import SimError
 from g1_sim.render import CameraRig
 from g1_sim.scene import DISTRIBUTIONS, Box, Distribution
 from g1_sim.tasks.base import Judge, Verdict
 from g1_sim.world import World
-from numpy.typing import NDArray
-
-from g1_driver.clock import Clock
-from g1_driver.errors import ConfigurationError, ResetError
-from g1_driver.robot import Frame, JointSample, SceneInfo
 
 Array = NDArray[np.float64]
 
@@ -68,7 +67,7 @@ class SimRobot:
         if distribution not in DISTRIBUTIONS:
             raise ConfigurationError(
                 f'unknown distribution {distribution!r}. Known: {", ".join(DISTRIBUTIONS)}')
-        return known, cast('Distribution', distribution)
+        return known, distribution
 
     def connect(self) -> None:
         """Build the first scene."""

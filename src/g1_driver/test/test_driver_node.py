@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The driver node against the simulator and against the fake SDK: what holds for one holds for both."""
+"""The driver node against the simulator and the fake SDK: what holds for one holds for both."""
 
 import array
 import sys
@@ -8,25 +8,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from g1_description.joints import COMMAND_NAMES, STATE_NAMES
-from g1_driver.images import from_jpeg
-from g1_driver.messages import joint_command
-from g1_driver.node import DriverNode
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
-from lwd_msgs.msg import ExecutedCommand, Reward, SimState, Task, Tick
-from lwd_msgs.srv import Reset, SetTask
-from lwd_ros.convert import to_ns
-from lwd_ros.errors import ParameterError
-from lwd_ros.qos import COMMAND, LATCHED, RECORD, SENSOR
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, JointState
 from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
+from g1_description.joints import COMMAND_NAMES, STATE_NAMES
+from g1_driver.images import from_jpeg
+from g1_driver.messages import joint_command
+from g1_driver.node import DriverNode
+from lwd_msgs.msg import ExecutedCommand, Reward, SimState, Task, Tick
+from lwd_msgs.srv import Reset, SetTask
+from lwd_ros.convert import to_ns
+from lwd_ros.errors import ParameterError
+from lwd_ros.qos import COMMAND, LATCHED, RECORD, SENSOR
+
 sys.path.insert(0, str(Path(__file__).parent))
-from graph import Graph  # noqa: E402
+from graph import Graph
 
 
 @pytest.fixture
@@ -275,7 +276,7 @@ def test_a_real_robot_that_falls_silent_is_held(graph, sdk):
 
 
 def test_a_driver_that_fails_halts_the_robot(graph, sdk, monkeypatch):
-    node, ticks, _, _ = start(graph, 'sdk')
+    node, _, _, _ = start(graph, 'sdk')
     stopped = []
     monkeypatch.setattr('rclpy.try_shutdown', lambda: stopped.append(True))
 

@@ -4,6 +4,9 @@ import re
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from g1_description import joints as j
 from g1_driver.commands import Clip, Command, Hold, State
 from g1_driver.errors import ConfigurationError
@@ -11,8 +14,6 @@ from g1_driver.safety.config import SafetyConfig
 from g1_driver.safety.filter import SafetyFilter
 from g1_driver.safety.proximity import ProximityModel
 from g1_sim.scene import Box
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 PERIOD = 1 / 30
 TICK_NS = round(1e9 / 30)
@@ -290,8 +291,9 @@ def test_limits_that_cannot_be_are_refused():
 
 
 def test_an_arm_cannot_reach_itself():
-    """Why the distance check leaves pairs within one arm out: the limits already keep them apart."""
+    """Why the distance check leaves pairs within one arm out: the limits keep them apart."""
     import mujoco
+
     from g1_description.mjcf import RobotIndex, add_robot, base_spec
     spec = base_spec()
     add_robot(spec)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import numpy as np
 import pytest
+
 from g1_description.joints import HOME
 from g1_driver.clock import VirtualClock
 from g1_driver.commands import Command, Hold, State

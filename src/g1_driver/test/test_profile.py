@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 import numpy as np
 import pytest
-from g1_driver.safety.blend import Blend, BlendLimits
-from g1_driver.safety.profile import StepLimits, brake, longest_step, track
 from hypothesis import given
 from hypothesis import strategies as st
+
+from g1_driver.safety.blend import Blend, BlendLimits
+from g1_driver.safety.profile import StepLimits, brake, longest_step, track
 
 
 def stopping_distance(step, u):

@@ -50,7 +50,7 @@ class ArmKinematics:
         mujoco.mj_comPos(self.model, self.data)
 
     def pose(self, side: int) -> tuple[Array, Array]:
-        """Return a hand's TCP (0 left, 1 right): position (3,) m and rotation (3, 3), base_link."""
+        """Return a hand's TCP (0 left, 1 right) in base_link: position (3,) m, rotation (3, 3)."""
         site = self.index.tcp[side]
         return (self.data.site_xpos[site].copy(), self.data.site_xmat[site].reshape(3, 3).copy())
 

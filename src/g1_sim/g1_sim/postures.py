@@ -14,15 +14,16 @@ LIFT, PITCH = 0.33, 0.34
 The elbow bends by 85 degrees only, so that the wrist can be only 0.38 to 0.50 m from the shoulder;
 from this height both the counter and two boards lie within that shell.
 """
-# The elbow out, half bent, over the counter, 0.5 rad and more from every limit.
+# The elbow out, half bent, over the counter, 0.38 rad and more from every limit.
 READY_LEFT = np.array([-0.176, 0.441, 0.286, -0.942, 0.286, 1.329, 0.582])
 
 
 def inward(x: float, y: float, side: int) -> float:
-    """Return the yaw, rad, at which a hand reaches a spot of a counter farthest from its limits.
+    """Return the yaw, rad, at which a hand reaches a spot of a counter well.
 
-    A fit, to 0.05 rad, of what exact inverse kinematics gives with the waist at LIFT and PITCH for
-    x from 0.56 to 0.69 m and y from 0.05 to 0.26 m on the hand's own side.
+    A fit, to 0.1 rad, of the yaw that keeps the arm farthest from its joints' limits, by exact
+    inverse kinematics with the waist at LIFT and PITCH; less inwards where that would stretch it.
+    It holds for x from 0.56 to 0.69 m and y from 0.05 to 0.26 m on the hand's own side.
 
     Args:
         x: Of the spot, m, base_link.
@@ -30,7 +31,7 @@ def inward(x: float, y: float, side: int) -> float:
         side: 0 left, 1 right.
     """
     sign = 1.0 if side == 0 else -1.0
-    return sign * (-1.07 + 2.4 * sign * y + 2.0 * (x - 0.625))
+    return sign * (-1.08 + 2.4 * sign * y + 1.6 * (x - 0.625))
 
 
 def mirrored(left: Array) -> Array:

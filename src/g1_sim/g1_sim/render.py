@@ -9,9 +9,9 @@ from types import TracebackType
 
 import mujoco
 import numpy as np
-from g1_description.cameras import camera
 from numpy.typing import NDArray
 
+from g1_description.cameras import camera
 from g1_sim.errors import RenderError
 from g1_sim.world import World
 

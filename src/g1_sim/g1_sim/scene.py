@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 import mujoco
 import numpy as np
-from g1_description.mjcf import SCENE_CONTYPE, add_robot, base_spec
 from numpy.typing import NDArray
+
+from g1_description.mjcf import SCENE_CONTYPE, add_robot, base_spec
 
 Array = NDArray[np.float64]
 Distribution = Literal['train', 'deploy']

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import mujoco
 import numpy as np
-from g1_description.joints import COMMAND_JOINTS, limits
-from g1_description.mjcf import PHYSICS_RATE, RobotIndex
 from numpy.typing import NDArray
 
+from g1_description.joints import COMMAND_JOINTS, limits
+from g1_description.mjcf import PHYSICS_RATE, RobotIndex
 from g1_sim.errors import SceneError
 from g1_sim.scene import Scene
 

@@ -11,16 +11,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from g1_description.joints import COMMAND_JOINTS
 from rich.console import Console
 from rich.table import Table
 
+from g1_description.joints import COMMAND_JOINTS
 from lwd_bringup import doctor
 from lwd_bringup.config import CONFIGS, Bringup, find_config, load, parse_value
 from lwd_bringup.errors import BringupError, ConfigError
 
 _CONFIG_HELP = f'{" or ".join(CONFIGS)}, or a path to a YAML file like them'
-_SETTING_HELP = 'KEY=VALUE settings that replace the file\'s, for example driver.mode=lockstep'
+_SETTING_HELP = "KEY=VALUE settings that replace the file's, for example driver.mode=lockstep"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -91,7 +91,8 @@ def _settings(words: Sequence[str]) -> dict[str, Any]:
     for word in words:
         key, equals, value = word.partition('=')
         if not equals or not key:
-            raise ConfigError(f'{word!r} is no setting; write KEY=VALUE, as in driver.mode=lockstep')
+            raise ConfigError(
+                f'{word!r} is no setting; write KEY=VALUE, as in driver.mode=lockstep')
         settings[key] = parse_value(value)
     return settings
 

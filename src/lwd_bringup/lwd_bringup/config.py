@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from g1_driver.config import DriverConfig
+from lwd_bringup.errors import ConfigError
 from lwd_ros.errors import ParameterError, alternatives
 from lwd_ros.parameters import build, descriptions, leaves
-
-from lwd_bringup.errors import ConfigError
 
 CONFIGS = ('sim_robot', 'robot')
 
@@ -26,7 +26,7 @@ class Bringup:
     robot: str = 'g1_01'
     """The robot's name and namespace: letters, digits and underscores."""
     domain: int = field(default=0, metadata={'range': (0, 101)})
-    """ROS_DOMAIN_ID: robots and learners of one fleet share it, others must not."""
+    """ROS_DOMAIN_ID, whatever the shell exports: a fleet shares one, others must not use it."""
     local_only: bool = True
     """Whether nodes find each other on this machine only."""
     backend: str = field(default='sim', metadata={'choices': ('sim', 'sdk')})
@@ -38,7 +38,7 @@ class Bringup:
     log_level: str = field(
         default='info', metadata={'choices': ('debug', 'info', 'warn', 'error', 'fatal')})
     """Of every node."""
-    driver: DriverConfig = DriverConfig()
+    driver: DriverConfig = field(default_factory=DriverConfig)
     """Parameters of the driver node; its robot and backend are those above."""
 
 
@@ -89,15 +89,19 @@ def load(name: str, overrides: Mapping[str, Any] | None = None) -> Bringup:
     values = dict(flatten(content))
     for key, value in (overrides or {}).items():
         values[key] = value
+    where = str(path)
+    if overrides:
+        where += ' with ' + ', '.join(f'{key}={value}' for key, value in overrides.items())
     try:
-        config = build(Bringup, values, where=str(path))
+        config = build(Bringup, values, where=where)
     except ParameterError as error:
         raise ConfigError(str(error)) from error
     if not config.robot.replace('_', 'a').isalnum() or config.robot[:1].isdigit():
         raise ConfigError(
             f'{path}: robot is {config.robot!r}; use letters, digits and underscores, as in g1_01')
     if config.backend == 'sdk' and config.expert:
-        raise ConfigError(f'{path}: expert is true, but the scripted expert drives simulations only')
+        raise ConfigError(
+            f'{path}: expert is true, but the scripted expert drives simulations only')
     try:
         driver = replace(config.driver, robot=config.robot, backend=config.backend)
     except ValueError as error:

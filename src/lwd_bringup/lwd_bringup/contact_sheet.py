@@ -9,9 +9,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from g1_driver.images import from_jpeg
 from numpy.typing import NDArray
 
+from g1_driver.images import from_jpeg
 from lwd_bringup.errors import BringupError
 
 Image = NDArray[np.uint8]
@@ -37,7 +37,7 @@ def draw(strips: Sequence[Strip], cameras: Sequence[str], file: Path) -> None:
     """
     rows = [_row(strip, cameras) for strip in strips if any(strip.frames.values())]
     if not rows:
-        raise BringupError('no images came in, so there is no contact sheet; see the driver\'s log')
+        raise BringupError("no images came in, so there is no contact sheet; see the driver's log")
     titles = [f'{camera}, {moment}' for camera in cameras for moment in _MOMENTS]
     cell = rows[0].shape[1] // len(titles)
     header = _text_band(rows[0].shape[1], '')

@@ -106,8 +106,7 @@ def _summary(
             'tick': runner.ticks.missing,
             'executed_command': runner.executed.missing,
             'control_step': runner.steps.missing,
-            **{f'{name} image': max(0, runner.expected_images - count)
-               for name, count in runner.images.items()}},
+            **{f'{name} image': count for name, count in runner.missing_images.items()}},
         'finished': time.strftime('%Y-%m-%dT%H:%M:%S%z'),
         'per_episode': episodes,
     }

@@ -75,8 +75,9 @@ def _rendering() -> Finding:
         with CameraRig(['head'], width=32, height=32) as rig:
             image = rig.images(World(tasks.get('restock').scene(0)))['head']
     except Exception as error:  # noqa: BLE001  whatever fails is what the user must know
-        return Finding('rendering', 'missing', str(error),
-                       'apt-get install libegl1 libegl-mesa0 libgl1-mesa-dri; export MUJOCO_GL=egl')
+        return Finding(
+            'rendering', 'missing', str(error),
+            'apt-get install libegl1 libegl-mesa0 libgl1-mesa-dri; export MUJOCO_GL=egl')
     if image.std() < 1.0:
         return Finding('rendering', 'missing', 'images are empty', 'try MUJOCO_GL=osmesa')
     return Finding('rendering', 'ok', os.environ.get('MUJOCO_GL', 'default platform'))
@@ -84,8 +85,10 @@ def _rendering() -> Finding:
 
 def _launch() -> Finding:
     if importlib.util.find_spec('launch_ros') is None:
-        return Finding('ros2 launch', 'note', 'not installed (has no wheels); `lwd up` starts the '
-                       'same nodes', 'on a ROS 2 installation: apt-get install ros-jazzy-launch-ros')
+        return Finding(
+            'ros2 launch', 'note',
+            'not installed (has no wheels); `lwd up` starts the same nodes',
+            'on a ROS 2 installation: apt-get install ros-jazzy-launch-ros')
     return Finding('ros2 launch', 'ok', 'installed')
 
 

@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from lwd_bringup.config import Bringup, parameter_values
+from lwd_bringup.errors import BringupError
 
 
 @dataclass(frozen=True)
@@ -44,9 +47,29 @@ def plan(config: Bringup) -> list[NodeSpec]:
     return nodes
 
 
+def executable(spec: NodeSpec) -> Path:
+    """Return the file of a node's executable.
+
+    Raises:
+        BringupError: It is not installed.
+    """
+    for prefix in os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep):
+        path = Path(prefix) / 'lib' / spec.package / spec.executable
+        if prefix and path.is_file():
+            return path
+    if spec.needs_distribution:
+        raise BringupError(
+            f'{spec.package} is not installed; it comes with a ROS distribution: apt-get install '
+            f'ros-jazzy-{spec.package.replace("_", "-")}, or leave it out with rviz=false')
+    raise BringupError(
+        f'{spec.package}/{spec.executable} is not on AMENT_PREFIX_PATH; build the workspace '
+        '(tools/setup.sh, or colcon build) and start again with ./lwd')
+
+
 def environment(config: Bringup) -> dict[str, str]:
     """Return the environment variables that every node of a configuration gets."""
-    variables = {'ROS_DOMAIN_ID': str(config.domain)}
-    if config.local_only:
-        variables['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
-    return variables
+    # Both are always set: what a shell happens to export must not win over the configuration.
+    return {
+        'ROS_DOMAIN_ID': str(config.domain),
+        'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST' if config.local_only else 'SUBNET',
+    }

@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
-from launch.actions import DeclareLaunchArgument, GroupAction, OpaqueFunction, SetEnvironmentVariable
+from launch.actions import DeclareLaunchArgument, GroupAction, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node, PushROSNamespace
 
-from lwd_bringup.config import arguments, load, parse_value
-from lwd_bringup.nodes import NodeSpec, environment, plan
+from lwd_bringup.config import Bringup, arguments, load, parse_value
+from lwd_bringup.nodes import NodeSpec, environment, executable, plan
 
 FROM_FILE = ''
 """A launch argument left empty keeps the value of the configuration file."""
@@ -23,7 +23,8 @@ FROM_FILE = ''
 def describe(config: str) -> LaunchDescription:
     """Return the launch description of a shipped configuration.
 
-    Its launch arguments are `params_file`, and every top-level setting of Bringup.
+    Its launch arguments are `params_file`, every top-level setting of Bringup, and any setting of
+    the driver by its dotted name (driver.mode:=lockstep).
     """
     declared: list[LaunchDescriptionEntity] = [DeclareLaunchArgument(
         'params_file', default_value=config,
@@ -43,20 +44,25 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         text = LaunchConfiguration(name).perform(context)
         if text != FROM_FILE:
             overrides[name] = parse_value(text)
+    for name, text in context.launch_configurations.items():
+        if name.startswith('driver.'):
+            overrides[name] = parse_value(text)
     config = load(LaunchConfiguration('params_file').perform(context), overrides)
     nodes = plan(config)
-    actions: list[LaunchDescriptionEntity] = [
-        SetEnvironmentVariable(name, value) for name, value in environment(config).items()]
-    for namespace in dict.fromkeys(spec.namespace for spec in nodes):
-        members = [spec for spec in nodes if spec.namespace == namespace]
-        actions.append(GroupAction([
-            PushROSNamespace(namespace), *(_node(spec, config.log_level) for spec in members)]))
-    return actions
+    for spec in nodes:
+        # Before anything runs: launch leaves started nodes behind when a later one is not found.
+        executable(spec)
+    return [
+        GroupAction([PushROSNamespace(namespace), *(
+            _node(spec, config) for spec in nodes if spec.namespace == namespace)])
+        for namespace in dict.fromkeys(spec.namespace for spec in nodes)]
 
 
-def _node(spec: NodeSpec, log_level: str) -> Node:
+def _node(spec: NodeSpec, config: Bringup) -> Node:
     return Node(
         package=spec.package, executable=spec.executable, name=spec.name,
         parameters=[dict(spec.parameters)], remappings=list(spec.remappings),
-        arguments=list(spec.arguments), ros_arguments=['--log-level', log_level],
+        arguments=list(spec.arguments), ros_arguments=['--log-level', config.log_level],
+        # Per node, not for the whole context: a file that includes this one may start others.
+        additional_env=environment(config),
         respawn=spec.respawn, respawn_delay=2.0, output='both')

@@ -20,29 +20,10 @@ import yaml
 from supervisor.xmlrpc import SupervisorTransport
 
 from lwd_bringup.errors import BringupError
-from lwd_bringup.nodes import NodeSpec
+from lwd_bringup.nodes import NodeSpec, executable
 
 _STOP_SECONDS = 12
 _START_SECONDS = 10
-
-
-def executable(spec: NodeSpec) -> Path:
-    """Return the file of a node's executable.
-
-    Raises:
-        BringupError: It is not installed.
-    """
-    for prefix in os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep):
-        path = Path(prefix) / 'lib' / spec.package / spec.executable
-        if prefix and path.is_file():
-            return path
-    if spec.needs_distribution:
-        raise BringupError(
-            f'{spec.package} is not installed; it comes with a ROS distribution: apt-get install '
-            f'ros-jazzy-{spec.package.replace("_", "-")}, or leave it out with rviz=false')
-    raise BringupError(
-        f'{spec.package}/{spec.executable} is not on AMENT_PREFIX_PATH; build the workspace '
-        '(tools/setup.sh, or colcon build) and start again with ./lwd')
 
 
 def command(spec: NodeSpec, parameter_file: Path, log_level: str) -> list[str]:
@@ -127,6 +108,17 @@ class Supervised:
                 return
             time.sleep(0.05)
         raise BringupError(f'supervisord did not start; see {self.folder}/logs/supervisord.log')
+
+    @property
+    def pid(self) -> int:
+        """The supervisor's process id.
+
+        Raises:
+            BringupError: It was not started.
+        """
+        if self._process is None:
+            raise BringupError('the supervisor is not running')
+        return self._process.pid
 
     def states(self) -> dict[str, str]:
         """Return each node's state: STARTING, RUNNING, BACKOFF, EXITED, FATAL, ..."""

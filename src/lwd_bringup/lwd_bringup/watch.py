@@ -8,17 +8,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-from lwd_msgs.msg import ControlStep, ExecutedCommand, Reward, Tick
-from lwd_msgs.srv import Reset
-from lwd_ros.qos import RECORD, SENSOR
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage
 
 from lwd_bringup.errors import BringupError
+from lwd_msgs.msg import ControlStep, ExecutedCommand, Reward, Tick
+from lwd_msgs.srv import Reset
+from lwd_ros.convert import to_ns
+from lwd_ros.qos import RECORD, SENSOR
 
 _READY_SECONDS = 60.0
 _SILENCE_SECONDS = 30.0
+_LATE_SECONDS = 1.0
 
 
 @dataclass
@@ -60,8 +62,9 @@ class EpisodeRunner(Node):
         """Subscribe to a robot."""
         super().__init__('episode_runner', namespace=namespace, **options)
         self.ticks, self.executed, self.steps = Stream(), Stream(), Stream()
-        self.images = {name: 0 for name in cameras}
-        self.expected_images = 0
+        self.missing_images = dict.fromkeys(cameras, 0)
+        self._announced: dict[str, set[int]] = {name: set() for name in cameras}
+        self._arrived: dict[str, set[int]] = {name: set() for name in cameras}
         self._frames: dict[str, list[bytes]] = {name: [] for name in cameras}
         self._clipped = 0
         self._first_ns: int | None = None
@@ -85,18 +88,18 @@ class EpisodeRunner(Node):
 
     def _on_tick(self, message: Tick) -> None:
         self.ticks.take(message.tick)
-        self.expected_images += 1
         self._heard = time.monotonic()
         self._reset_count = message.reset_count
         if message.reset_count == self._wanted:
-            stamp = message.header.stamp
-            self._now_ns = stamp.sec * 1_000_000_000 + stamp.nanosec
+            self._now_ns = to_ns(message.header.stamp)
             if self._first_ns is None:
                 self._first_ns = self._now_ns
+            for camera, stamp in zip(message.cameras, message.image_stamps):
+                self._announced[camera].add(to_ns(stamp))
 
     def _on_executed(self, message: ExecutedCommand) -> None:
         self.executed.take(message.tick)
-        # Blending at the start of an episode is meant to be; the other clips change what was asked.
+        # Blending at the start of an episode is meant; the other clips change what was asked.
         if any(clip & ~ExecutedCommand.CLIP_BLEND for clip in message.clips):
             self._clipped += 1
 
@@ -105,7 +108,7 @@ class EpisodeRunner(Node):
             self._reward = message
 
     def _on_image(self, camera: str, message: CompressedImage) -> None:
-        self.images[camera] += 1
+        self._arrived[camera].add(to_ns(message.header.stamp))
         self._frames[camera].append(bytes(message.data))
 
     def wait_ready(self) -> None:
@@ -143,22 +146,36 @@ class EpisodeRunner(Node):
         if answer is None or not answer.success:
             reason = 'no answer' if answer is None else answer.message
             raise BringupError(f'the robot refused to reset to seed {seed}: {reason}')
-        self._wanted, self._first_ns, self._reward, self._clipped = answer.reset_count, None, None, 0
-        for frames in self._frames.values():
+        self._wanted, self._clipped = answer.reset_count, 0
+        self._first_ns = self._reward = None
+        for camera, frames in self._frames.items():
             frames.clear()
+            self._announced[camera].clear()
         first = self.executed.received
         while self._reward is None:
             self._executor.spin_once(timeout_sec=0.1)
             progress(self.executed.received - first)
             self._check_silence()
         reward = self._reward
+        self._count_missing_images()
         robot_seconds = (self._now_ns - (self._first_ns or self._now_ns)) / 1e9
         return EpisodeResult(
             seed, answer.instruction, reward.terminal == Reward.TERMINAL_SUCCESS, reward.detail,
             self.executed.received - first, robot_seconds, time.monotonic() - began, self._clipped,
             {name: list(frames) for name, frames in self._frames.items()})
 
+    def _count_missing_images(self) -> None:
+        """Count images that ticks announced and that have not arrived shortly after."""
+        announced = {name: set(stamps) for name, stamps in self._announced.items()}
+        until = time.monotonic() + _LATE_SECONDS
+        while time.monotonic() < until and any(
+                announced[name] - self._arrived[name] for name in announced):
+            self._executor.spin_once(timeout_sec=0.05)
+        for name, stamps in announced.items():
+            self.missing_images[name] += len(stamps - self._arrived[name])
+            self._arrived[name].clear()
+
     def _check_silence(self) -> None:
         if time.monotonic() - self._heard > _SILENCE_SECONDS:
             raise BringupError(
-                f'the robot has not ticked for {_SILENCE_SECONDS:g} s; see the driver\'s log')
+                f"the robot has not ticked for {_SILENCE_SECONDS:g} s; see the driver's log")

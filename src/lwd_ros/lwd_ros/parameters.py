@@ -2,7 +2,7 @@
 """ROS parameters from dataclasses: declared once, with description, range and nearest-name hints.
 
 A field's docstring (the string below it) is its description. `field(metadata={'range': (a, b)})`
-gives a range, `{'choices': (...)}` a list of allowed values. Nested dataclasses become dotted names.
+gives a range, `{'choices': (...)}` the allowed values. Nested dataclasses become dotted names.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
+import itertools
 import textwrap
 import typing
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, Field, fields, is_dataclass
+from dataclasses import Field, fields, is_dataclass
 from typing import Any, TypeVar
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
@@ -33,7 +34,7 @@ def descriptions(kind: type) -> Mapping[str, str]:
     tree = ast.parse(textwrap.dedent(inspect.getsource(kind)))
     body = typing.cast('ast.ClassDef', tree.body[0]).body
     found = {}
-    for statement, after in zip(body, body[1:]):
+    for statement, after in itertools.pairwise(body):
         if (isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name)
                 and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)):
             found[statement.target.id] = ' '.join(str(after.value.value).split())
@@ -49,11 +50,6 @@ def leaves(kind: type, prefix: str = '') -> Iterator[tuple[str, Field[Any], type
             yield from leaves(hints[field.name], name + '.')
         else:
             yield name, field, hints[field.name], descriptions(kind).get(field.name, '')
-
-
-def default(field: Field[Any]) -> Any:
-    """Return a field's default."""
-    return field.default if field.default is not MISSING else field.default_factory()  # type: ignore[misc]
 
 
 def build(kind: type[T], values: Mapping[str, Any], *, where: str) -> T:
@@ -94,7 +90,8 @@ def _checked(name: str, value: Any, hint: Any, field: Field[Any], where: str) ->
             raise ParameterError(f'{where}: {name} is {value!r}; it must be a list')
         # ROS gives an empty list as [''].
         return tuple(
-            _scalar(name, item, inner, where) for item in value if not (inner is str and item == ''))
+            _scalar(name, item, inner, where) for item in value
+            if not (inner is str and item == ''))
     value = _scalar(name, value, hint, where)
     low, high = field.metadata.get('range', (None, None))
     if low is not None and not low <= value <= high:

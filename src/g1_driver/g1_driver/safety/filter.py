@@ -12,6 +12,8 @@ import math
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
+
 from g1_description.joints import (
     ARM_INDICES,
     COMMAND_JOINTS,
@@ -19,9 +21,7 @@ from g1_description.joints import (
     GRIPPER_INDICES,
     limits,
 )
-from numpy.typing import NDArray
-
-from g1_driver.commands import Clip, Command, Executed, Hold, State
+from g1_driver.commands import Clip, Command, Executed, Hold, State, clip_name
 from g1_driver.errors import ConfigurationError
 from g1_driver.safety.blend import Blend, BlendLimits
 from g1_driver.safety.config import SafetyConfig
@@ -223,7 +223,9 @@ class SafetyFilter:
         step = target - self._target
         return np.where(np.abs(step) <= self._limits.velocity, step, 0.0)
 
-    def _blended(self, target: Array, target_step: Array) -> tuple[Array, Array, NDArray[np.bool_]]:
+    def _blended(
+        self, target: Array, target_step: Array,
+    ) -> tuple[Array, Array, NDArray[np.bool_]]:
         """Fade a leap in the command out; returns the aim, its step, and where it differs."""
         leap = target - (self._position if self._target is None else self._target)
         if np.any(np.abs(leap[ARM_INDICES]) > self.config.jump):
@@ -253,7 +255,7 @@ class SafetyFilter:
             if margin is not None:
                 self._margin = margin
                 return step, stopped
-        # Not reached by induction, short of rounding: braking is what the last tick has shown safe.
+        # Not reached by induction, short of rounding: the last tick has shown braking to be safe.
         self._margin = self.proximity.margin(self._position + braking)
         return braking, _TO_STOP[-1]
 
@@ -281,7 +283,7 @@ class SafetyFilter:
             if joints.size:
                 at = int(joints[0])
                 more = f' and {joints.size - 1} more' if joints.size > 1 else ''
-                parts.append(f'{clip.name.lower()}: {COMMAND_NAMES[at]}{more} '
+                parts.append(f'{clip_name(clip)}: {COMMAND_NAMES[at]}{more} '
                              f'(asked {requested[at]:.3f})')
         if self._margin[0] < 0.005:
             parts.append(f'{self._margin[2]} {self._margin[1] * 1000:.0f} mm apart')

@@ -20,8 +20,8 @@ ROUNDING = 1e-12
 def longest_step(distance: Array, u: Array) -> Array:
     """Return the longest step from which one can still stop within a distance.
 
-    Braking from a step x takes n = floor(x / u) further steps x - u, x - 2u, ..., so that the whole
-    displacement is S(x) = (n + 1) x - u n (n + 1) / 2. This is the exact inverse of S.
+    Braking from a step x takes n = floor(x / u) further steps x - u, x - 2u, ..., so that the
+    whole displacement is S(x) = (n + 1) x - u n (n + 1) / 2. This is the exact inverse of S.
 
     Args:
         distance: (D,) room ahead; negative counts as none.

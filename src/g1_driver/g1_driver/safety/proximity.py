@@ -8,17 +8,17 @@ from collections.abc import Sequence
 
 import mujoco
 import numpy as np
-from g1_description.mjcf import RobotIndex, add_robot, base_spec
-from g1_sim.scene import Box
 from numpy.typing import NDArray
 
+from g1_description.mjcf import RobotIndex, add_robot, base_spec
 from g1_driver.safety.config import SafetyConfig
+from g1_sim.scene import Box
 
 Array = NDArray[np.float64]
 
 _HORIZON = 0.06
 _BODY, _LEFT, _RIGHT, _BOX = 1, 2, 4, 8
-# Shoulders cannot reach anything, and an arm cannot reach itself: its elbow bends by 85 degrees only.
+# Shoulders reach nothing, and an arm cannot reach itself: its elbow bends by 85 degrees only.
 _SHOULDER = ('arm_l_base_link', 'arm_r_base_link', 'arm_l_link1', 'arm_r_link1')
 # Upper arms hang beside the torso; only the links from the elbow on can hit it or a table.
 _UPPER = ('arm_l_link2', 'arm_r_link2')

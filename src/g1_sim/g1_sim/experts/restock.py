@@ -12,6 +12,7 @@ from g1_sim.postures import inward
 
 Array = NDArray[np.float64]
 
+# How far in front of a grasp or of a spot on a board a hand lines up, m.
 _BEFORE = 0.11
 # The hand points down a little, rad, so that the wrist is high enough for the bent elbow.
 _DOWN = 0.27
@@ -75,7 +76,7 @@ def _place(expert: Expert, side: int, item: Item) -> Script:
     turned = facing(yaw, _DOWN)
     yield from expert.move(side, hand + 0.05 * _UP, rotation, yaw_weight=0.2,
                            speed=0.15, exact=False)
-    yield from expert.swing(side, inside - 0.11 * turned[:, 2], turned, yaw_weight=0.2)
+    yield from expert.swing(side, inside - _BEFORE * turned[:, 2], turned, yaw_weight=0.2)
     yield from expert.move(side, inside + 0.02 * _UP, turned, yaw_weight=0.2, speed=0.3)
     yield from expert.move(side, inside + 0.003 * _UP, turned, yaw_weight=0.2, speed=0.1)
     yield from expert.grip(side, 0.0)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a scripted expert can do with its hands: move along a line, grip, wait.
 
-A script is a generator that yields once a control step; skills are generators that it delegates to.
+A script is a generator that yields once a control step; it delegates to skills, generators too.
 The expert sees the world's whole state and answers with joint targets, as a policy would.
 """
 
@@ -23,7 +23,7 @@ RATE = 30
 _SPEED = 0.40
 _TURN_SPEED = 1.6
 _SWING_SPEED = 1.3
-_SWING_ITERATIONS = 60
+_SWING_ITERATIONS = 25
 _JOINT_STEP = 0.05
 _GRIP_STEP = 0.06
 _ARRIVED = 0.008
@@ -115,9 +115,13 @@ class Expert:
     def swing(
         self, side: int, position: Array, rotation: Array, *, yaw_weight: float = 1.0,
     ) -> Script:
-        """Bring a hand to a pose smoothly in joint space, where no limit can be in the way.
+        """Bring a hand to a pose smoothly in joint space, where no joint limit is in the way.
 
-        Args: as those of `move`.
+        Args:
+            side: 0 left, 1 right.
+            position: (3,) goal of the TCP, m, base_link.
+            rotation: (3, 3) goal orientation.
+            yaw_weight: See ArmKinematics.solve.
         """
         arm = slice(0, 7) if side == 0 else slice(8, 15)
         yield from self._swing(side, self.kinematics.solve(

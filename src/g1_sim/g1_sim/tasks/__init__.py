@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from g1_description.errors import alternatives
-
 from g1_sim.errors import UnknownTaskError
 from g1_sim.tasks.base import Judge, Task, Terminal, Verdict
 from g1_sim.tasks.restock import Restock

@@ -30,7 +30,7 @@ HELD_OUT_PHRASES = (
     'move the {item} up to the {level} shelf',
 )
 
-_HEAD_PITCH = 0.40
+_HEAD_PITCH = 0.50
 # The front and back edges of the boards, x in m.
 _SHELF = (0.90, 1.14)
 _WOOD = (0.72, 0.56, 0.38, 1.0)
@@ -61,11 +61,13 @@ class Restock:
             add_fixture(spec, f'leg{y:+}', (0.63, y, counter / 2 - 0.02),
                         (0.15, 0.02, counter / 2 - 0.02), _METAL)
         boards = (lower, upper)
-        for level, height in zip(LEVELS, boards):
-            add_fixture(spec, f'shelf_{level}', (sum(_SHELF) / 2, 0, height - 0.01), (0.12, 0.45, 0.01), _WOOD)
+        middle, half = sum(_SHELF) / 2, (_SHELF[1] - _SHELF[0]) / 2
+        for board, height in zip(LEVELS, boards):
+            add_fixture(spec, f'shelf_{board}', (middle, 0, height - 0.01), (half, 0.45, 0.01),
+                        _WOOD)
         for y in (-0.46, 0.46):
-            add_fixture(spec, f'side{y:+}', (sum(_SHELF) / 2, y, (upper + 0.30) / 2),
-                        (0.12, 0.01, (upper + 0.30) / 2), _METAL)
+            add_fixture(spec, f'side{y:+}', (middle, y, (upper + 0.30) / 2),
+                        (half, 0.01, (upper + 0.30) / 2), _METAL)
         items, placements = _items(rng, counter, shifted=shifted)
         for item in items:
             add_item(spec, item)

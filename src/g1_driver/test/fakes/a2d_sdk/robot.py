@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The calls of a2d_sdk.robot over a kinematic robot that moves in real time.
 
-Its joints follow their targets at the motors' speed. `world` sets what a test wants to be otherwise:
-units, silence, swapped numbers. Shapes, tuples and stamps are those of public code that uses the SDK.
+Its joints follow their targets at the motors' speed. `world` sets what a test wants to be
+otherwise: units, silence, swapped numbers. Shapes, tuples and stamps are those of public code that
+uses the SDK.
 """
 
 from __future__ import annotations

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+import pytest
+
+from lwd_bringup.config import CONFIGS, Bringup, find_config, load
+from lwd_bringup.errors import BringupError, ConfigError
+from lwd_bringup.nodes import environment, executable, plan
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_the_shipped_configurations_are_right(name):
+    config = load(name)
+    assert config.driver.robot == config.robot
+    assert config.driver.backend == config.backend
+    assert plan(config)[0].parameters['robot'] == config.robot
+
+
+def test_a_configuration_can_be_a_file_and_be_overridden(tmp_path):
+    file = tmp_path / 'mine.yaml'
+    file.write_text('robot: g1_07\ndriver:\n  sim:\n    seed: 4\n')
+    config = load(str(file), {'driver.mode': 'lockstep', 'expert': True})
+    assert (config.robot, config.driver.sim.seed, config.driver.mode) == ('g1_07', 4, 'lockstep')
+    nodes = plan(config)
+    assert [node.name for node in nodes] == ['driver', 'sim_expert']
+    assert {node.namespace for node in nodes} == {'/g1_07'}
+    assert nodes[0].parameters['sim.seed'] == 4
+    assert nodes[0].parameters['robot'] == 'g1_07'
+
+
+@pytest.mark.parametrize(('text', 'reason'), [
+    ('robt: g1', "unknown parameter 'robt'; did you mean 'robot'"),
+    ('driver:\n  sim:\n    sed: 1', "did you mean 'driver.sim.seed'"),
+    ('robot: 7-up', "robot is '7-up'; use letters, digits and underscores"),
+    ('domain: 500', r'domain is 500; it must be in 0 \.\. 101'),
+    ('- a\n- b', 'holds a list; it must hold keys and values'),
+    ('robot: [', 'is no YAML'),
+    ('backend: sdk\nexpert: true', 'the scripted expert drives simulations only'),
+    ('backend: sdk\ndriver:\n  mode: lockstep', 'mode is lockstep, but backend sdk'),
+    ('driver:\n  safety:\n    jump: -1', r'safety\.jump is -1'),
+])
+def test_a_bad_file_is_refused_with_its_name_and_the_reason(tmp_path, text, reason):
+    file = tmp_path / 'bad.yaml'
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=f'(?s)bad.yaml.*{reason}'):
+        load(str(file))
+
+
+def test_a_bad_override_is_blamed_on_the_override():
+    with pytest.raises(ConfigError, match=r'with log_level=loud: log_level is .loud.'):
+        load('sim_robot', {'log_level': 'loud'})
+
+
+def test_an_unknown_configuration_is_refused_with_the_nearest():
+    with pytest.raises(ConfigError, match="'sim_robt'; did you mean 'sim_rob"):
+        find_config('sim_robt')
+    with pytest.raises(ConfigError, match=r'there is no file nowhere\.yaml'):
+        find_config('nowhere.yaml')
+
+
+def test_every_node_of_every_configuration_is_installed():
+    for name in CONFIGS:
+        for spec in plan(load(name)):
+            assert executable(spec).is_file()
+
+
+def test_a_node_of_the_distribution_that_is_missing_is_named(monkeypatch):
+    monkeypatch.setenv('AMENT_PREFIX_PATH', '')
+    nodes = plan(Bringup(rviz=True))
+    with pytest.raises(BringupError, match=r'ros-jazzy-robot-state-publisher, or .* rviz=false'):
+        executable(next(node for node in nodes if node.needs_distribution))
+    with pytest.raises(BringupError, match='build the workspace'):
+        executable(nodes[0])
+
+
+def test_the_environment_keeps_a_fleet_to_itself():
+    assert environment(Bringup(domain=7)) == {
+        'ROS_DOMAIN_ID': '7', 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
+    assert environment(Bringup(local_only=False))['ROS_AUTOMATIC_DISCOVERY_RANGE'] == 'SUBNET'

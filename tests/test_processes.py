@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The simulated robot and its expert as processes under the supervisor, over a real ROS graph."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import rclpy
+
+from g1_driver.clock import VirtualClock
+from g1_driver.commands import Command
+from g1_driver.loop import ControlLoop
+from g1_driver.safety.config import SafetyConfig
+from g1_driver.sim_robot import SimConfig, SimRobot
+from g1_sim.experts import expert_for
+from lwd_bringup.config import load
+from lwd_bringup.nodes import environment, plan
+from lwd_bringup.supervise import Supervised
+from lwd_msgs.msg import ExecutedCommand, Tick
+from lwd_msgs.srv import Reset
+from lwd_ros.qos import RECORD
+
+PATIENCE = 60.0
+
+
+def settings(domain, **more):
+    return load('sim_robot', {
+        'expert': True, 'domain': 0, 'driver.mode': 'lockstep', 'driver.cameras.names': [],
+        **more}), {**environment(load('sim_robot')), 'ROS_DOMAIN_ID': str(domain)}
+
+
+def alive_below(process):
+    """Return running descendants; none may be left behind."""
+    return [child for child in psutil.Process(process).children(recursive=True)
+            if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+
+
+class Listener:
+    def __init__(self, domain):
+        rclpy.init(domain_id=domain)
+        self.node = rclpy.create_node('listener', namespace='/g1_01')
+        self.executed, self.ticks = [], []
+        self.node.create_subscription(
+            ExecutedCommand, 'executed_command', self.executed.append, RECORD)
+        self.node.create_subscription(Tick, 'tick', self.ticks.append, RECORD)
+        self.reset = self.node.create_client(Reset, 'reset')
+
+    def until(self, condition):
+        end = time.monotonic() + PATIENCE
+        while not condition():
+            assert time.monotonic() < end, 'nothing came'
+            rclpy.spin_once(self.node, timeout_sec=0.1)
+
+    def drain(self):
+        """Take what is still queued."""
+        count = -1
+        while count != len(self.ticks) + len(self.executed):
+            count = len(self.ticks) + len(self.executed)
+            rclpy.spin_once(self.node, timeout_sec=0.1)
+
+    def close(self):
+        self.node.destroy_node()
+        rclpy.try_shutdown()
+
+
+@pytest.fixture
+def listener(ros_domain):
+    found = Listener(ros_domain)
+    yield found
+    found.close()
+
+
+def in_process(seed, steps):
+    clock = VirtualClock()
+    robot = SimRobot(SimConfig(), clock)
+    loop = ControlLoop(robot, SafetyConfig(), clock)
+    loop.start()
+    robot.reset(seed)
+    loop.scene_changed()
+    expert = expert_for(robot.world)
+    sent = []
+    for _ in range(steps):
+        observation = loop.observe()
+        sent.append(loop.act(Command(expert.act(), observation.stamp_ns)).positions)
+    return np.array(sent)
+
+
+def test_an_episode_in_lockstep_is_the_same_under_ros_as_in_process(
+    listener, ros_domain, tmp_path,
+):
+    """Bit for bit, across processes, topics and the filter."""
+    steps = 120
+    config, variables = settings(ros_domain)
+    with Supervised(plan(config), tmp_path, environment=variables).running():
+        listener.until(lambda: listener.executed and listener.reset.service_is_ready())
+        future = listener.reset.call_async(Reset.Request(seed=7))
+        listener.until(future.done)
+        assert future.result().success
+        reset_count = future.result().reset_count
+
+        def first_tick():
+            return next((tick.tick for tick in listener.ticks
+                         if tick.reset_count == reset_count), None)
+
+        def answered():
+            first = first_tick()
+            return first is not None and len(
+                [1 for message in listener.executed if message.tick >= first]) >= steps
+
+        listener.until(answered)
+    first = first_tick()
+    answers = {message.tick: message for message in listener.executed}
+    over_ros = np.array([answers[first + i].positions for i in range(steps)])
+    assert all(answers[first + i].state == ExecutedCommand.STATE_ACTIVE for i in range(steps))
+    assert over_ros.tobytes() == in_process(7, steps).tobytes()
+
+
+def test_a_killed_driver_comes_back_and_nothing_is_left_behind(listener, ros_domain, tmp_path):
+    config, variables = settings(ros_domain)
+    supervised = Supervised(plan(config), tmp_path, environment=variables)
+    with supervised.running():
+        listener.until(lambda: listener.executed)
+        supervisor = supervised.pid
+        driver = next(child for child in alive_below(supervisor)
+                      if 'g1_driver/driver' in ' '.join(child.cmdline()))
+        driver.kill()
+        driver.wait(10)
+        listener.drain()
+        listener.ticks.clear()
+        listener.until(lambda: listener.ticks)
+        children = alive_below(supervisor)
+        assert len(children) == 2
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert alive == []
+    assert not psutil.pid_exists(supervisor)
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_up_ends_cleanly_on_a_signal(tmp_path, ros_domain, number):
+    process = subprocess.Popen(
+        [sys.executable, '-m', 'lwd_bringup.cli', 'up', 'sim_robot', 'driver.cameras.names=[]',
+         '--dir', str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if 'driver: running' in line:
+            break
+    children = alive_below(process.pid)
+    assert children
+    process.send_signal(number)
+    assert process.wait(60) == 130
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert alive == []
+
+
+def test_a_demo_of_two_episodes_leaves_its_results(tmp_path):
+    finished = subprocess.run(
+        [sys.executable, '-m', 'lwd_bringup.cli', 'demo', '--episodes', '2', '--dir',
+         str(tmp_path)],
+        capture_output=True, text=True, timeout=110, env={**os.environ, 'COLUMNS': '200'})
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    summary = json.loads((tmp_path / 'summary.json').read_text())
+    assert summary['episodes'] == 2
+    assert summary['successes'] == 2
+    assert sum(summary['dropped'].values()) == 0
+    assert Path(tmp_path, 'contact_sheet.png').stat().st_size > 10_000
+    assert '2 of 2' in finished.stdout
