@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The three policy cameras of the G1.
 
-Poses: community measurements (fiveages-sim/robot_descriptions); the maker has none.
-Fields of view: data sheets of the RealSense D455 (head) and D405 (wrists), which these models resemble.
+Poses: community measurements (fiveages-sim/robot_descriptions); the maker publishes none. Fields
+of view: data sheets of the RealSense D455 (head) and D405 (wrists), which they resemble.
 """
 
 from __future__ import annotations

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 import mujoco
 import numpy as np
+from numpy.typing import NDArray
+
 from g1_description import joints as j
 from g1_description.mjcf import RobotIndex
-from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 

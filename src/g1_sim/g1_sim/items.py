@@ -8,6 +8,7 @@ from typing import Literal
 
 import mujoco
 import numpy as np
+
 from g1_description.mjcf import SCENE_CONTYPE
 
 Kind = Literal['can', 'bottle', 'carton']

@@ -99,7 +99,7 @@ class EpisodeRunner(Node):
 
     def _on_executed(self, message: ExecutedCommand) -> None:
         self.executed.take(message.tick)
-        # Blending at the start of an episode is meant; the other clips change what was asked.
+        # Blending at the start of an episode is meant; other clips change what was asked.
         if any(clip & ~ExecutedCommand.CLIP_BLEND for clip in message.clips):
             self._clipped += 1
 
@@ -123,8 +123,8 @@ class EpisodeRunner(Node):
             if self.ticks.received and self.executed.received and self._reset.service_is_ready():
                 return
         raise BringupError(
-            f'no tick from {self.get_namespace()} within {_READY_SECONDS:g} s; is another fleet on '
-            'this ROS_DOMAIN_ID, or did the driver fail? See its log')
+            f'no tick from {self.get_namespace()} within {_READY_SECONDS:g} s; is another fleet '
+            'on this ROS_DOMAIN_ID, or did the driver fail? See its log')
 
     def run(self, seed: int, progress: Callable[[int], None]) -> EpisodeResult:
         """Run the episode of a seed to its end.

@@ -16,7 +16,7 @@ class SafetyConfig:
     position_margin: float = 0.02
     """Distance kept from every arm joint's limit, rad."""
     arm_velocity: float = 2.0
-    """Limit of an arm joint, rad/s; operators of the robot stream at 2.0, its motors reach 3.14."""
+    """Limit of an arm joint, rad/s; operators stream at 2.0, the motors reach 3.14."""
     arm_acceleration: float = 10.0
     """Limit of an arm joint, rad/s^2."""
     gripper_velocity: float = 4.0

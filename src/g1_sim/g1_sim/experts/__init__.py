@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from g1_description.errors import alternatives
-
 from g1_sim.errors import UnknownTaskError
 from g1_sim.experts.restock import restock
 from g1_sim.experts.skills import Expert, Script

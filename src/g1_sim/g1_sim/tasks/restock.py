@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from g1_description.joints import HOME
 from numpy.typing import NDArray
 
+from g1_description.joints import HOME
 from g1_sim.errors import SceneError
 from g1_sim.items import COLOURS, KINDS, Item, add_item, grasp_yaw
 from g1_sim.postures import LIFT, PITCH, READY_LEFT, inward, mirrored
