@@ -3,7 +3,7 @@
 
 Joint origins, axes and masses: figures of the public URDF G1_120s in AgiBot's genie_sim (G1 with
 Changingtek CRT 120S grippers). Primitives: sized after that URDF's collision shapes. Torso mass
-properties as corrected by fiveages-sim/robot_descriptions, which puts the real base at about 77 kg.
+properties as corrected by fiveages-sim/robot_descriptions, which puts the base at about 77 kg.
 All frames as in the URDF: base_link on the floor, x forward, y left, z up; every joint turns or
 slides along its child's z.
 
