@@ -7,17 +7,18 @@ from collections.abc import Callable
 
 from g1_description.errors import alternatives
 from g1_sim.errors import UnknownTaskError
+from g1_sim.experts.flaws import Flaws
 from g1_sim.experts.restock import restock
 from g1_sim.experts.skills import Expert, Script
 from g1_sim.world import World
 
-__all__ = ['SCRIPTS', 'Expert', 'Script', 'expert_for']
+__all__ = ['SCRIPTS', 'Expert', 'Flaws', 'Script', 'expert_for']
 
 SCRIPTS: dict[str, Callable[[Expert], Script]] = {'restock': restock}
 
 
-def expert_for(world: World) -> Expert:
-    """Return the expert for the scene of a world.
+def expert_for(world: World, flaws: Flaws | None = None) -> Expert:
+    """Return the expert for the scene of a world, with flaws if any are given.
 
     Raises:
         UnknownTaskError: No script for this task.
@@ -25,4 +26,4 @@ def expert_for(world: World) -> Expert:
     name = world.scene.task
     if name not in SCRIPTS:
         raise UnknownTaskError(f'no expert for task {name!r}{alternatives(name, SCRIPTS)}')
-    return Expert(world, SCRIPTS[name])
+    return Expert(world, SCRIPTS[name], flaws)

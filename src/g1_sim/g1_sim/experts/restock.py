@@ -28,6 +28,8 @@ def restock(expert: Expert) -> Script:
     """Pick and place until the item stands on its board."""
     facts = expert.world.scene.facts
     item: Item = facts['items'][facts['target']]
+    if expert.flaws.wrong_item:
+        item = next(other for other in facts['items'].values() if other is not item)
     side = 0 if expert.world.body_position(item.name)[1] > 0.0 else 1
     for _ in range(_ATTEMPTS):
         yield from _pick(expert, side, item)
@@ -44,7 +46,7 @@ def _pick(expert: Expert, side: int, item: Item) -> Script:
     yaw = grasp_yaw(item, float(np.arctan2(turned[1, 0], turned[0, 0])),
                     inward(base[0], base[1], side))
     rotation = facing(yaw, _DOWN)
-    grasp = base + item.grasp_height * _UP
+    grasp = expert.grasp_at(base + item.grasp_height * _UP, rotation)
     before = grasp - _BEFORE * rotation[:, 2]
     facts = expert.world.scene.facts
     tallest = max(other.height for other in facts['items'].values())
@@ -72,7 +74,7 @@ def _place(expert: Expert, side: int, item: Item) -> Script:
     # Inwards, the more so the higher the board: the best for the elbow, as `inward` is.
     yaw = -sign * (0.70 - 1.2 * sign * y + 0.8 * (facts['board'] - 0.86))
     level = facts['board'] - offset[2]
-    inside = np.array([facts['shelf_x'][0] + 0.045, y, level])
+    inside = expert.place_at(np.array([facts['shelf_x'][0] + 0.045, y, level]))
     turned = facing(yaw, _DOWN)
     yield from expert.move(side, hand + 0.05 * _UP, rotation, yaw_weight=0.2,
                            speed=0.15, exact=False)

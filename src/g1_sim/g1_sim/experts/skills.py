@@ -13,6 +13,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from g1_description.joints import ARM_INDICES
+from g1_sim.experts.flaws import Flaws, Tremor
 from g1_sim.ik import ArmKinematics, orientation_error
 from g1_sim.world import World
 
@@ -28,6 +30,7 @@ _JOINT_STEP = 0.05
 _GRIP_STEP = 0.06
 _ARRIVED = 0.008
 _PATIENCE = 12
+_ENDED = object()
 
 
 def facing(yaw: float, down: float = 0.0) -> Array:
@@ -40,12 +43,32 @@ def facing(yaw: float, down: float = 0.0) -> Array:
     return np.column_stack([x, np.cross(z, x), z])
 
 
+def together(*scripts: Script) -> Script:
+    """Run scripts side by side, one for each hand, until all have ended."""
+    running = list(scripts)
+    while True:
+        running = [script for script in running if next(script, _ENDED) is not _ENDED]
+        if not running:
+            return
+        yield
+
+
 class Expert:
     """Runs a script in a world; `act` returns the next command, (16,)."""
 
-    def __init__(self, world: World, script: Callable[[Expert], Script]) -> None:
-        """Start a script from where the world's robot is now."""
+    def __init__(
+        self, world: World, script: Callable[[Expert], Script], flaws: Flaws | None = None,
+    ) -> None:
+        """Start a script from where the world's robot is now.
+
+        Args:
+            world: The world that it sees and acts in.
+            script: What it does.
+            flaws: What it does wrong; nothing by default.
+        """
         self.world = world
+        self.flaws = flaws or Flaws()
+        self._tremor = Tremor(self.flaws)
         self.kinematics = ArmKinematics(world.model)
         self.posture = world.scene.posture[:16].copy()
         self.command = world.positions()[:16]
@@ -55,12 +78,29 @@ class Expert:
 
     def act(self) -> Array:
         """Return the command for the next control step, (16,): rad, grippers 0..1."""
-        if not self.finished:
-            try:
-                next(self._script)
-            except StopIteration:
-                self.finished = True
-        return self.command.copy()
+        if not self.finished and not self._tremor.pauses():
+            self.finished = next(self._script, _ENDED) is _ENDED
+        command = self.command.copy()
+        command[ARM_INDICES] += self._tremor.error()
+        return command
+
+    def steps(self, *steps: Callable[[], Script]) -> Script:
+        """Do the steps of a script in order, but for what `flaws` says about order."""
+        order = list(range(len(steps)))
+        swap = self.flaws.swap
+        if 0 <= swap < len(steps) - 1:
+            order[swap], order[swap + 1] = order[swap + 1], order[swap]
+        for i in order:
+            if i != self.flaws.skip or len(steps) == 1:
+                yield from steps[i]()
+
+    def grasp_at(self, position: Array, rotation: Array) -> Array:
+        """Return where to grasp, (3,) m: a spot, off by what `flaws` says."""
+        return position + rotation @ np.array(self.flaws.grasp_offset)
+
+    def place_at(self, position: Array) -> Array:
+        """Return where to let go, (3,) m: a spot, off and above by what `flaws` says."""
+        return position + np.array([*self.flaws.place_offset, self.flaws.early_release])
 
     def hand(self, side: int) -> tuple[Array, Array]:
         """Return where a hand really is: TCP position (3,) m and rotation (3, 3), base_link."""
@@ -75,6 +115,7 @@ class Expert:
     def grip(self, side: int, closure: float) -> Script:
         """Bring a gripper to a closure, 0 open to 1 closed, and let it settle."""
         at = 7 + 8 * side
+        closure = min(closure, 1.0 - self.flaws.weak_grip)
         while abs(self.command[at] - closure) > 1e-9:
             self.command[at] += np.clip(closure - self.command[at], -_GRIP_STEP, _GRIP_STEP)
             yield
@@ -100,7 +141,7 @@ class Expert:
         turn = orientation_error(start_rotation, rotation)
         distance = float(np.linalg.norm(position - start))
         seconds = 1.875 * max(distance / speed, float(np.linalg.norm(turn)) / _TURN_SPEED)
-        steps = max(1, round(seconds * RATE))
+        steps = max(1, round(self.flaws.slowness * seconds * RATE))
         for i in range(1, steps + 1):
             part = minimum_jerk(i / steps)
             self._towards(side, start + part * (position - start),
@@ -137,7 +178,8 @@ class Expert:
         arm = slice(0, 7) if side == 0 else slice(8, 15)
         start = self.command[arm].copy()
         way = goal - start
-        steps = max(1, round(1.875 * float(np.max(np.abs(way))) / _SWING_SPEED * RATE))
+        seconds = 1.875 * float(np.max(np.abs(way))) / _SWING_SPEED
+        steps = max(1, round(self.flaws.slowness * seconds * RATE))
         for i in range(1, steps + 1):
             self.command[arm] = start + minimum_jerk(i / steps) * way
             yield
