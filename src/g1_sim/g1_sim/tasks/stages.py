@@ -30,8 +30,8 @@ class StagedJudge:
     """Scores each stage 0, 0.5 or 1; the task's score is their mean.
 
     A stage counts only once all before it are done, so that doing things in the wrong order earns
-    nothing. A lasting stage that is undone loses its score again until it is redone. Success is all
-    stages at 1 for `settle` control steps; failure is what `lost` reports; else time runs out.
+    nothing. A lasting stage that is undone loses its score again until it is redone. Success is
+    all stages at 1 for `settle` control steps; failure is what `lost` reports; else time runs out.
     """
 
     def __init__(
