@@ -3,6 +3,7 @@
 _lwd_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 if [ -d "$_lwd_root/.venv" ]; then
   export PATH="$_lwd_root/.venv/bin:$PATH"
+  _lwd_wheels=$_lwd_root/.venv
 elif [ -f /opt/ros/jazzy/setup.bash ]; then
   source /opt/ros/jazzy/setup.bash
 else
@@ -13,6 +14,10 @@ if [ -f "$_lwd_root/install/setup.bash" ]; then
 else
   echo "not built yet: run tools/setup.sh (or colcon build) first" >&2
 fi
+# Wheels keep their packages' shares in the virtual environment.
+if [ -n "${_lwd_wheels:-}" ]; then
+  export AMENT_PREFIX_PATH="${AMENT_PREFIX_PATH:+$AMENT_PREFIX_PATH:}$_lwd_wheels"
+fi
 : "${MUJOCO_GL:=egl}"
 export MUJOCO_GL
-unset _lwd_root
+unset _lwd_root _lwd_wheels

@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Errors of lwd_data."""
+
+
+class DataError(Exception):
+    """Base of the errors of this package."""
+
+
+class WriteError(DataError):
+    """An episode cannot be written."""
+
+
+class ReadError(DataError):
+    """An episode cannot be read; the message names the file and what is wrong with it."""
+
+
+class SchemaError(DataError):
+    """A message type whose definition is not to be found."""
