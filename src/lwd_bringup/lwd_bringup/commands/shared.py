@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What several commands take as arguments."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from lwd_bringup.config import CONFIGS, Bringup, load, parse_value
+from lwd_bringup.errors import ConfigError
+
+# argparse has no public name for what add_subparsers returns.
+Commands: TypeAlias = 'argparse._SubParsersAction[argparse.ArgumentParser]'  # noqa: SLF001
+
+_CONFIG_HELP = f'{" or ".join(CONFIGS)}, or a path to a YAML file like them'
+_SETTING_HELP = "KEY=VALUE settings that replace the file's, for example driver.mode=lockstep"
+
+
+def takes_config(parser: argparse.ArgumentParser) -> None:
+    """Let a command take a configuration and settings."""
+    parser.add_argument('config', help=_CONFIG_HELP)
+    takes_settings(parser)
+
+
+def takes_settings(parser: argparse.ArgumentParser) -> None:
+    """Let a command take settings."""
+    parser.add_argument('settings', nargs='*', metavar='KEY=VALUE', help=_SETTING_HELP)
+
+
+def loaded(options: argparse.Namespace) -> Bringup:
+    """Return the configuration that the arguments name."""
+    return load(options.config, settings(options.settings))
+
+
+def settings(words: Sequence[str]) -> dict[str, Any]:
+    """Return KEY=VALUE words as settings.
+
+    Raises:
+        ConfigError: A word is none.
+    """
+    found = {}
+    for word in words:
+        key, equals, value = word.partition('=')
+        if not equals or not key:
+            raise ConfigError(
+                f'{word!r} is no setting; write KEY=VALUE, as in driver.mode=lockstep')
+        found[key] = parse_value(value)
+    return found
+
+
+def run_folder(options: argparse.Namespace, name: str) -> Path:
+    """Return where results go: --dir, or a new folder in runs/."""
+    folder = options.dir or Path('runs') / f'{name}-{time.strftime("%Y%m%d-%H%M%S")}'
+    return Path(folder).absolute()
