@@ -11,13 +11,14 @@ import pytest
 os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
 os.environ.setdefault('MUJOCO_GL', 'egl')
 
-# A fleet uses 0 to 59, a demo 60 to 99; 100 up to 231 are left on every platform's port range.
-_domains = itertools.count(os.getpid() % 130)
+# 0 to 101 are safe on every platform. Fleets use 0 to 39, demos 70 to 101, tests what is between.
+_FIRST, _COUNT = 40, 30
+_domains = itertools.count(os.getpid() % _COUNT)
 
 
 @pytest.fixture
 def ros_domain(monkeypatch: pytest.MonkeyPatch) -> int:
     """Return a ROS domain that no other test of this run uses, set for child processes too."""
-    domain = 100 + next(_domains) % 130
+    domain = _FIRST + next(_domains) % _COUNT
     monkeypatch.setenv('ROS_DOMAIN_ID', str(domain))
     return domain

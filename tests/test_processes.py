@@ -31,9 +31,10 @@ PATIENCE = 60.0
 
 
 def settings(domain, **more):
-    return load('sim_robot', {
-        'expert': True, 'domain': 0, 'driver.mode': 'lockstep', 'driver.cameras.names': [],
-        **more}), {**environment(load('sim_robot')), 'ROS_DOMAIN_ID': str(domain)}
+    config = load('sim_robot', {
+        'expert': True, 'domain': domain, 'driver.mode': 'lockstep', 'driver.cameras.names': [],
+        'driver.lockstep_timeout': 60.0, **more})
+    return config, environment(config)
 
 
 def alive_below(process):
@@ -57,6 +58,9 @@ class Listener:
         while not condition():
             assert time.monotonic() < end, 'nothing came'
             rclpy.spin_once(self.node, timeout_sec=0.1)
+
+    def followed(self):
+        return self.executed and self.executed[-1].state == ExecutedCommand.STATE_ACTIVE
 
     def drain(self):
         """Take what is still queued."""
@@ -99,7 +103,7 @@ def test_an_episode_in_lockstep_is_the_same_under_ros_as_in_process(
     steps = 120
     config, variables = settings(ros_domain)
     with Supervised(plan(config), tmp_path, environment=variables).running():
-        listener.until(lambda: listener.executed and listener.reset.service_is_ready())
+        listener.until(lambda: listener.followed() and listener.reset.service_is_ready())
         future = listener.reset.call_async(Reset.Request(seed=7))
         listener.until(future.done)
         assert future.result().success
@@ -142,22 +146,26 @@ def test_a_killed_driver_comes_back_and_nothing_is_left_behind(listener, ros_dom
     assert not psutil.pid_exists(supervisor)
 
 
-@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
-def test_up_ends_cleanly_on_a_signal(tmp_path, ros_domain, number):
+@pytest.mark.parametrize('number', [
+    signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_up_leaves_nothing_behind_whatever_ends_it(tmp_path, ros_domain, number):
     process = subprocess.Popen(
         [sys.executable, '-m', 'lwd_bringup.cli', 'up', 'sim_robot', 'driver.cameras.names=[]',
-         '--dir', str(tmp_path)], stdout=subprocess.PIPE, text=True)
-    lines = []
-    for line in process.stdout:
-        lines.append(line)
-        if 'driver: running' in line:
-            break
-    children = alive_below(process.pid)
-    assert children
-    process.send_signal(number)
-    assert process.wait(60) == 130
-    _, alive = psutil.wait_procs(children, timeout=10)
-    assert alive == []
+         f'domain={ros_domain}', '--dir', str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    try:
+        for line in process.stdout:
+            if 'driver: running' in line:
+                break
+        children = alive_below(process.pid)
+        assert len(children) == 2
+        process.send_signal(number)
+        assert process.wait(60) == (-number if number == signal.SIGKILL else 130)
+        _, alive = psutil.wait_procs(children, timeout=30)
+        assert alive == []
+    finally:
+        for left in [*psutil.Process(process.pid).children(recursive=True), process] if (
+                process.poll() is None) else []:
+            left.kill()
 
 
 def test_a_demo_of_two_episodes_leaves_its_results(tmp_path):

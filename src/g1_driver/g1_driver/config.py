@@ -41,6 +41,8 @@ class DriverConfig:
     """How long a tick in lockstep waits for its command, s of wall time."""
     autostart: bool = True
     """Configure and activate without being told to, as soon as the robot answers."""
+    state_folder: str = ''
+    """Where a real robot's driver notes that it runs; empty: ~/.ros/lwd."""
     cameras: CameraConfig = field(default_factory=CameraConfig)
     safety: SafetyConfig = field(default_factory=SafetyConfig)
     sim: SimConfig = field(default_factory=SimConfig)

@@ -50,6 +50,7 @@ class ExpertNode(Node):
         self._expert: Expert | None = None
         self._trouble = ''
         self._steps = 0
+        self._tick = 0
         self._step_index = 0
         self._commands = self.create_publisher(JointTrajectory, 'joint_command', COMMAND)
         self._control_steps = self.create_publisher(ControlStep, 'control_step', RECORD)
@@ -81,7 +82,9 @@ class ExpertNode(Node):
 
     def _expert_of(self, message: SimState) -> Expert:
         scene = (message.task, message.distribution, message.seed, message.reset_count)
-        if self._expert is not None and scene == self._scene:
+        # A tick that goes back is one of a driver that was started anew.
+        restarted, self._tick = message.tick < self._tick, message.tick
+        if self._expert is not None and scene == self._scene and not restarted:
             return self._expert
         if message.mujoco_version != mujoco.__version__:
             raise SimError(

@@ -17,9 +17,10 @@ _WINDOW = 300
 class Monitor:
     """Counts what happens; written by the loop's thread, read by the node's."""
 
-    def __init__(self, robot: str) -> None:
-        """Count for a robot."""
+    def __init__(self, robot: str, *, boxes: int = 0) -> None:
+        """Count for a robot; `boxes` is how many keep-out boxes are configured."""
         self.robot = robot
+        self.boxes = boxes
         self.refused = ''
         """Why the robot could not be configured; empty if it could."""
         self.commanders = 0
@@ -72,12 +73,20 @@ class Monitor:
         assumed = '; '.join(units.assumed) if units is not None else ''
         if assumed:
             values['assumed'] = assumed
+        if not thread.alive:
+            return Health(ERROR, 'the control loop has ended; restart the driver', values)
+        if not thread.active:
+            return Health(OK, 'configured, not active', values)
+        unguarded = not loop.robot.simulated and not self.boxes
+        if unguarded:
+            assumed = '; '.join(filter(None, (
+                assumed, 'no table is known: set safety.keep_out')))
         return Health(*self._verdict(assumed), values)
 
     def _verdict(self, assumed: str) -> tuple[bytes, str]:
         last = self._last
         if last is None:
-            return OK, 'configured, not ticking'
+            return OK, 'active, no tick yet'
         if last.state is State.ESTOP:
             return ERROR, last.detail
         if last.hold is Hold.FAULT:

@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from g1_description.joints import ARM_INDICES, COMMAND_NAMES, GRIPPER_INDICES
 from g1_driver.clock import Clock
 from g1_driver.commands import Command, Executed, State
-from g1_driver.errors import RobotFaultError
+from g1_driver.errors import ResetError, RobotFaultError
 from g1_driver.robot import Frame, JointSample, Robot
 from g1_driver.safety.config import SafetyConfig
 from g1_driver.safety.filter import SafetyFilter
@@ -26,6 +27,7 @@ RATE = 30
 SUBSTEPS = 4
 """Targets are streamed, and joints are read, at 120 Hz: four times a control step."""
 _ARRIVED = 1e-3
+_FOLLOWING_SAMPLES = RATE * SUBSTEPS // 2
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,8 @@ class ControlLoop:
         self._due_ns = 0
         self._last: JointSample | None = None
         self._home: Array | None = None
+        self._sent = np.zeros(16)
+        self._following = 0
 
     def start(self) -> None:
         """Connect to the robot and take its position; nothing moves.
@@ -85,11 +89,16 @@ class ControlLoop:
         return ProximityModel(
             self._config, posture=sample.positions[16:], keep_out=self.robot.keep_out)
 
-    def _restart(self, sample: JointSample) -> None:
+    def _restart(self, sample: JointSample, *, keep_grip: bool = False) -> None:
         self._last = sample
         self._home = None
-        self.filter.reset(sample.positions[:16])
-        self._sent = sample.positions[:16].copy()
+        self._following = 0
+        start = sample.positions[:16].copy()
+        if keep_grip:
+            # A gripper that holds something is less closed than it was told to: do not let go.
+            start[GRIPPER_INDICES] = self._sent[GRIPPER_INDICES]
+        self.filter.reset(start)
+        self._sent = start
 
     def scene_changed(self) -> None:
         """Take the position of a robot that was just reset or re-posed."""
@@ -129,11 +138,24 @@ class ControlLoop:
             return self._last
         if jump[worst] > self._config.max_state_jump:
             self.filter.fault(
-                f'joint {worst} of the state leapt by {jump[worst]:.2f} from one sample to the '
-                f'next; the limit is {self._config.max_state_jump}')
+                f'{COMMAND_NAMES[worst]} leapt by {jump[worst]:.2f} from one sample to the next; '
+                f'the limit is {self._config.max_state_jump}')
             return self._last
+        self._check_following(sample)
         self._last = sample
         return sample
+
+    def _check_following(self, sample: JointSample) -> None:
+        """Fault if an arm has not followed for a while: blocked, or the SDK means other units."""
+        error = np.abs(sample.positions[:16] - self._sent)[ARM_INDICES]
+        worst = int(np.argmax(error))
+        late = error[worst] > self._config.max_following_error
+        self._following = self._following + 1 if late else 0
+        if self._following > _FOLLOWING_SAMPLES:
+            self.filter.fault(
+                f'{COMMAND_NAMES[ARM_INDICES[worst]]} is {error[worst]:.2f} rad from its target '
+                f'and does not follow; the limit is {self._config.max_following_error} rad. Is it '
+                'blocked, or does the SDK mean other units?')
 
     def act(self, command: Command | None) -> Executed:
         """Filter a command and stream it to the robot until just before the next tick.
@@ -177,24 +199,52 @@ class ControlLoop:
         self._due_ns += self._period_ns
 
     def resume(self) -> None:
-        """Take up ticking after a pause, from where the robot is now."""
+        """Take up ticking after a pause, from where the robot is now.
+
+        Raises:
+            RobotFaultError: The robot's state cannot be had.
+        """
         sample = self.robot.read_state()
-        self._restart(sample)
+        self.filter.proximity = self._proximity(sample)
+        self._restart(sample, keep_grip=True)
         self._due_ns = max(self._due_ns, self.clock.now_ns())
 
     def estop(self, why: str) -> None:
-        """Latch the emergency stop: the filter brakes, then stands still until released."""
+        """Latch the emergency stop: the filter brakes, then stands still until released.
+
+        May be called from any thread: it only sets what the next tick looks at.
+        """
         self.filter.estop(why)
 
     def release_estop(self) -> None:
-        """Release the emergency stop from where the robot is now."""
+        """Release the emergency stop from where the robot is now; nothing moves by itself.
+
+        Raises:
+            ResetError: It is still braking.
+            RobotFaultError: The robot's state cannot be had.
+        """
+        if self.filter.moving:
+            raise ResetError('still braking after the emergency stop; release it again')
         sample = self.robot.read_state()
-        self.filter.release(sample.positions[:16])
-        self._last = sample
-        self._sent = sample.positions[:16].copy()
+        start = sample.positions[:16].copy()
+        start[GRIPPER_INDICES] = self._sent[GRIPPER_INDICES]
+        self.filter.release(start)
+        self._last, self._sent, self._home, self._following = sample, start, None, 0
 
     def go_home(self, home: Array) -> None:
-        """Move to a pose, (16,), through the filter; commands wait until it is reached."""
+        """Move to a pose, (16,), through the filter; commands wait until it is reached.
+
+        Clears a fault if the robot's state can be had again.
+
+        Raises:
+            ResetError: The emergency stop is latched.
+            RobotFaultError: The robot's state still cannot be had.
+        """
+        if self.filter.estopped:
+            raise ResetError(
+                f'emergency stop: {self.filter.stop_reason}; release it before a reset')
+        if self.filter.faulted:
+            self._restart(self.robot.read_state(), keep_grip=True)
         self._home = home
 
     @property

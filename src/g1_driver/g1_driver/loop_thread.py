@@ -11,16 +11,18 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from typing import Any, Protocol, TypeVar
 
-from g1_driver.commands import Command, Executed
+from g1_driver.commands import Command, Executed, State
 from g1_driver.errors import DriverError
 from g1_driver.loop import RATE, SUBSTEPS, ControlLoop, Observation
 
 T = TypeVar('T')
 
 _CALL_TIMEOUT = 30.0
+_STOP_PATIENCE = 0.2
+_ENDED = 'the control loop has ended; restart the driver'
 # Left for filter and sending, out of the substep within which a command must come, s.
 _RESERVE = 0.001
 
@@ -67,6 +69,8 @@ class LoopThread:
         self._awaited = False
         self._active = False
         self._stopping = False
+        self._idle: threading.Event | None = None
+        self._stop_seen = threading.Event()
         self.missed = 0
         """Ticks whose own command did not come in time."""
         self._thread = threading.Thread(target=self._run, name='control loop', daemon=True)
@@ -96,45 +100,90 @@ class LoopThread:
         """
         future: Future[T] = Future()
         with self._changed:
-            if self._stopping or not self._thread.is_alive():
-                raise DriverError('the control loop has ended; restart the driver')
+            if not self.alive:
+                raise DriverError(_ENDED)
             self._jobs.append((job, future))
             self._changed.notify_all()
-        return future.result(timeout=_CALL_TIMEOUT)
+        try:
+            return future.result(timeout=_CALL_TIMEOUT)
+        except CancelledError as error:
+            raise DriverError(_ENDED) from error
+        except TimeoutError as error:
+            raise DriverError(
+                f'the control loop has not answered for {_CALL_TIMEOUT:g} s; a call to the robot '
+                'hangs. Restart the driver') from error
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs and takes jobs."""
+        return self._thread.is_alive() and not self._stopping
+
+    @property
+    def active(self) -> bool:
+        """Whether it ticks."""
+        return self._active
 
     def activate(self) -> None:
-        """Begin to tick."""
-        self.call(lambda: self._set_active(True))
+        """Begin to tick; commands from before do not count."""
+        self.call(self._activate)
 
     def deactivate(self) -> None:
         """Brake to a stop, then cease to tick."""
-        self.call(self._wind_down)
+        idle = threading.Event()
+        self.call(lambda: self._wind_down_then(idle))
+        if not idle.wait(_CALL_TIMEOUT):
+            raise DriverError('the control loop does not come to a stop; restart the driver')
+
+    def estop(self, why: str) -> None:
+        """Latch the emergency stop, from any thread; halt the robot if no tick answers it."""
+        self._stop_seen.clear()
+        self.loop.estop(why)
+        if self._active and not self._stop_seen.wait(_STOP_PATIENCE):
+            self.loop.robot.halt()
+
+    def release_estop(self) -> None:
+        """Release the emergency stop; what was commanded before does not count."""
+        def release() -> None:
+            self.loop.release_estop()
+            self._forget_commands()
+
+        self.call(release)
 
     def stop(self) -> None:
         """Brake to a stop if active, let go of the robot, end the thread."""
         with self._changed:
-            if self._stopping:
-                return
             self._stopping = True
             self._changed.notify_all()
-        if self._thread.is_alive():
+        if self._thread.is_alive() and threading.current_thread() is not self._thread:
             self._thread.join(_CALL_TIMEOUT)
 
     def scene_changed(self) -> None:
         """Forget commands from before a reset. Runs in the thread."""
         self.loop.scene_changed()
+        self._forget_commands()
+
+    def _forget_commands(self) -> None:
         with self._changed:
             self._command = None
             self._not_before_ns = self._observed_ns + 1
 
-    def _set_active(self, active: bool) -> None:
-        self._active = active
-        if active:
-            self.loop.resume()
+    def _activate(self) -> None:
+        # Only a robot whose position is known becomes active.
+        self.loop.resume()
+        self._forget_commands()
+        self._active = True
+
+    def _wind_down_then(self, idle: threading.Event) -> None:
+        if self._active:
+            self._idle = idle
+        else:
+            idle.set()
 
     def _wind_down(self) -> None:
         while self._active and self.loop.filter.moving:
             observation = self.loop.observe()
+            self._observed_ns = observation.stamp_ns
+            self._listener.observed(observation)
             executed = self.loop.decide(None)
             self._listener.decided(observation, executed)
             self.loop.stream(executed)
@@ -144,20 +193,34 @@ class LoopThread:
         try:
             while not self._stopping:
                 self._do_jobs()
-                if self._active:
+                if self._idle is not None:
+                    self._wind_down()
+                    self._idle.set()
+                    self._idle = None
+                elif self._active:
                     self._tick()
                 else:
                     with self._changed:
                         self._changed.wait_for(lambda: self._jobs or self._stopping)
             self._wind_down()
         except BaseException as error:  # noqa: BLE001  whatever it is: halt the robot, then tell
-            self.loop.robot.halt()
             self._stopping = True
-            self._listener.failed(error)
+            self._end_after(error)
         finally:
+            self._active = False
             self.loop.robot.close()
-            for _, future in self._jobs:
-                future.cancel()
+            with self._changed:
+                for _, future in self._jobs:
+                    future.cancel()
+                self._jobs.clear()
+
+    def _end_after(self, error: BaseException) -> None:
+        try:
+            self.loop.robot.halt()
+        except Exception as second:  # noqa: BLE001  the first error is what must be told
+            error.add_note(f'halting the robot failed as well: {second}')
+        finally:
+            self._listener.failed(error)
 
     def _do_jobs(self) -> None:
         while True:
@@ -175,15 +238,21 @@ class LoopThread:
         self._observed_ns = observation.stamp_ns
         self._listener.observed(observation)
         if not self._wait(observation):
-            # Overtaken by a reset or a deactivation: the tick is answered, but nothing moves.
-            self._listener.decided(observation, self.loop.decide(None))
-            self.loop.skip()
+            # Overtaken by a reset or a deactivation: answered without what may have been asked.
+            executed = self.loop.decide(None)
+            self._listener.decided(observation, executed)
+            if self._idle is None:
+                self.loop.skip()
+            else:
+                self.loop.stream(executed)
             return
         with self._changed:
             command = self._command
         if command is None or command.stamp_ns != observation.stamp_ns:
             self.missed += 1
         executed = self.loop.decide(command)
+        if executed.state is State.ESTOP:
+            self._stop_seen.set()
         self._listener.decided(observation, executed)
         self.loop.stream(executed)
         self._listener.stepped(observation)
@@ -202,7 +271,7 @@ class LoopThread:
             if not waiting:
                 return True
             self._do_jobs()
-            if not self._active or self.loop.reset_count != observation.reset_count:
+            if self._idle is not None or self.loop.reset_count != observation.reset_count:
                 return False
 
     def _patience(self) -> float:

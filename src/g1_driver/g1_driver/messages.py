@@ -84,9 +84,9 @@ def joint_command(positions: Array, stamp_ns: int) -> JointTrajectory:
 
 def command(message: JointTrajectory) -> Command:
     """Return the command of a joint_command message; the filter checks it."""
-    points = message.points
-    # A trajectory without exactly one point has no position to follow: the filter refuses it.
-    positions = np.asarray(points[0].positions if len(points) == 1 else [], dtype=np.float64)
+    # A trajectory of several points is no command: their numbers together do not fit the layout.
+    numbers = [number for point in message.points for number in point.positions]
+    positions = np.asarray(numbers, dtype=np.float64)
     return Command(positions, to_ns(message.header.stamp), tuple(message.joint_names))
 
 

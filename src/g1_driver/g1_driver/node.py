@@ -6,35 +6,32 @@ from __future__ import annotations
 import sys
 import traceback
 from functools import partial
+from pathlib import Path
 
 import rclpy
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rosgraph_msgs.msg import Clock as ClockMessage
-from sensor_msgs.msg import CameraInfo, CompressedImage, JointState
-from std_msgs.msg import Bool, String
+from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from g1_description.joints import HOME
-from g1_description.urdf import urdf
 from g1_driver import messages
 from g1_driver.clock import Clock, VirtualClock, WallClock
-from g1_driver.commands import Executed
 from g1_driver.config import LOCKSTEP, DriverConfig
 from g1_driver.errors import DriverError
 from g1_driver.health import Monitor
-from g1_driver.loop import ControlLoop, Observation
+from g1_driver.loop import ControlLoop
 from g1_driver.loop_thread import LoopThread
-from g1_driver.robot import JointSample, Robot, SceneInfo, SimulatedRobot
+from g1_driver.outputs import Outputs
+from g1_driver.robot import Robot, SceneInfo, SimulatedRobot
+from g1_driver.run_marker import RunMarker
 from g1_driver.sdk_robot import SdkRobot
 from g1_driver.sim_robot import SimRobot
-from lwd_msgs.msg import ExecutedCommand, Reward, SimState, Task, Tick
 from lwd_msgs.srv import Reset, SetTask
-from lwd_ros.convert import to_time
 from lwd_ros.diagnostics import Diagnostics, Health
 from lwd_ros.parameters import declare
 from lwd_ros.process import run
-from lwd_ros.qos import COMMAND, LATCHED, RECORD, SENSOR
+from lwd_ros.qos import COMMAND, RECORD
 
 _RETRY = 2.0
 
@@ -49,8 +46,14 @@ def make_robot(config: DriverConfig, clock: Clock) -> Robot:
                     height=cameras.height)
 
 
+def _go_home(thread: LoopThread) -> None:
+    if not thread.active:
+        raise DriverError('the driver is not active; activate it before a reset')
+    thread.loop.go_home(HOME)
+
+
 class DriverNode(LifecycleNode):
-    """Drives one G1. Callbacks only convert and hand over; the loop runs in its own thread."""
+    """Drives one G1. Callbacks hand over to the loop's thread; `Outputs` publishes from it."""
 
     def __init__(self, **options: object) -> None:
         """Declare parameters; with `autostart` configure and activate by itself."""
@@ -58,10 +61,16 @@ class DriverNode(LifecycleNode):
         self.config = declare(self, DriverConfig)
         self.failed_with: BaseException | None = None
         self._thread: LoopThread | None = None
-        self._image_stamps: dict[str, int] = {}
-        self._over = False
-        self.monitor = Monitor(self.config.robot)
-        self._publish_all()
+        self._stop_reason = ''
+        folder = Path(self.config.state_folder or Path.home() / '.ros' / 'lwd')
+        # Only a real robot can be in anybody's way: a simulated one just goes on after a crash.
+        real = self.config.backend == 'sdk'
+        self._marker = RunMarker(folder, self.config.robot) if real else None
+        if self._marker is not None and self._marker.left_behind:
+            self._stop_reason = 'the driver did not end in order last time'
+        self.monitor = Monitor(
+            self.config.robot, boxes=len(self.config.safety.boxes()))
+        self.outputs = Outputs(self, self.config, self.monitor, self._fail)
         self._serve()
         self._diagnostics = Diagnostics(self, self._health, hardware_id=self.config.robot)
         self._watch = self.create_timer(0.2, self._look_for_commanders)
@@ -69,28 +78,6 @@ class DriverNode(LifecycleNode):
             # The first try comes at once, the next ones at this timer's pace.
             self._starter = self.create_timer(_RETRY, self._autostart)
             self._first = self.create_timer(0.01, self._first_start)
-
-    def _publish_all(self) -> None:
-        names = self.config.cameras.names
-        self._states = self.create_publisher(JointState, 'joint_states', SENSOR)
-        self._images = {
-            name: self.create_publisher(CompressedImage, f'{name}/image_raw/compressed', SENSOR)
-            for name in names}
-        self._infos = {
-            name: self.create_publisher(CameraInfo, f'{name}/camera_info', SENSOR)
-            for name in names}
-        self._ticks = self.create_publisher(Tick, 'tick', RECORD)
-        self._executed = self.create_publisher(ExecutedCommand, 'executed_command', RECORD)
-        self._description = self.create_publisher(String, 'robot_description', LATCHED)
-        self._description.publish(String(data=urdf()))
-        self._sim = self.config.backend == 'sim'
-        if self._sim:
-            self._rewards = self.create_publisher(Reward, 'reward', RECORD)
-            self._tasks = self.create_publisher(Task, 'task', LATCHED)
-            self._sim_states = self.create_publisher(SimState, 'sim_state', RECORD)
-        self._virtual = self.config.mode == LOCKSTEP
-        if self._virtual:
-            self._clocks = self.create_publisher(ClockMessage, 'clock', SENSOR)
 
     def _serve(self) -> None:
         self.create_subscription(JointTrajectory, 'joint_command', self._on_command, COMMAND)
@@ -108,6 +95,10 @@ class DriverNode(LifecycleNode):
 
     def _autostart(self) -> None:
         """Try until the node was active once; from then on transitions are the operator's."""
+        if self._state_machine.current_state[1] != 'unconfigured':
+            # Somebody walks the life cycle by hand: it is theirs.
+            self._starter.cancel()
+            return
         if self.trigger_configure() != TransitionCallbackReturn.SUCCESS:
             return
         if self.trigger_activate() == TransitionCallbackReturn.SUCCESS:
@@ -115,14 +106,16 @@ class DriverNode(LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Connect to the robot and check it; nothing moves."""
-        clock: Clock = VirtualClock() if self._virtual else WallClock()
+        virtual = self.config.mode == LOCKSTEP
+        clock: Clock = VirtualClock() if virtual else WallClock()
         try:
             loop = ControlLoop(
                 make_robot(self.config, clock), self.config.safety, clock,
-                on_state=self._publish_state)
+                on_state=self.outputs.state)
+            self.outputs.attach(loop)
             thread = LoopThread(
-                loop, self,
-                lockstep_timeout=self.config.lockstep_timeout if self._virtual else None)
+                loop, self.outputs,
+                lockstep_timeout=self.config.lockstep_timeout if virtual else None)
             thread.start()
             try:
                 thread.call(loop.start)
@@ -135,13 +128,21 @@ class DriverNode(LifecycleNode):
             return TransitionCallbackReturn.FAILURE
         self.monitor.refused = ''
         self._thread = thread
+        if self._stop_reason:
+            loop.estop(self._stop_reason)
         if isinstance(loop.robot, SimulatedRobot):
-            self._publish_task(loop.robot.info)
+            self.outputs.scene(loop.robot.info)
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Begin to tick; the robot holds until a command comes."""
-        self._running().activate()
+        try:
+            self._running().activate()
+        except DriverError as error:
+            self.get_logger().error(f'cannot activate: {error}')
+            return TransitionCallbackReturn.FAILURE
+        if self._marker is not None:
+            self._marker.set()
         self.get_logger().info(
             f'{self.config.robot} is active: {self.config.backend}, {self.config.mode}')
         return super().on_activate(state)
@@ -149,6 +150,8 @@ class DriverNode(LifecycleNode):
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Brake, hold, cease to tick."""
         self._running().deactivate()
+        if self._marker is not None:
+            self._marker.clear()
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -172,74 +175,30 @@ class DriverNode(LifecycleNode):
         return self._thread
 
     def _stop(self) -> None:
-        if self._thread is not None:
-            self._thread.stop()
-            self._thread = None
+        if self._thread is None:
+            return
+        in_order = self._thread.alive
+        self._thread.stop()
+        self._thread = None
+        if in_order and self._marker is not None:
+            self._marker.clear()
 
     def destroy_node(self) -> None:
         """Let go of the robot, then of the middleware."""
         self._stop()
         super().destroy_node()
 
-    # --- the loop's thread
-
-    def observed(self, observation: Observation) -> None:
-        """Publish what the robot sees; the tick message comes last, when all else is out."""
-        self.monitor.tick(observation.stamp_ns)
-        self._publish_state(observation.joints)
-        for frame in observation.frames:
-            self._images[frame.camera].publish(
-                messages.image(frame, self.config.cameras.jpeg_quality))
-            self._infos[frame.camera].publish(messages.camera_info(frame))
-            self._image_stamps[frame.camera] = frame.stamp_ns
-            self.monitor.image(frame.camera)
-        if self._virtual:
-            self._clocks.publish(ClockMessage(clock=to_time(observation.stamp_ns)))
-        self._ticks.publish(messages.tick(
-            observation.tick, observation.stamp_ns, observation.reset_count,
-            observation.joints.stamp_ns, self._image_stamps))
-        loop = self._running().loop
-        if isinstance(loop.robot, SimulatedRobot):
-            self._sim_states.publish(messages.sim_state(
-                observation.tick, observation.stamp_ns, observation.reset_count, loop.robot.info,
-                *loop.robot.privileged()))
-
-    def decided(self, observation: Observation, executed: Executed) -> None:
-        """Publish what is sent to the robot."""
-        self.monitor.executed(executed)
-        self._executed.publish(
-            messages.executed_command(observation.tick, observation.stamp_ns, executed))
-
-    def stepped(self, observation: Observation) -> None:
-        """Let the simulator's judge look at the step; it speaks once at the end of an episode."""
-        robot = self._running().loop.robot
-        if not isinstance(robot, SimulatedRobot) or self._over:
-            return
-        verdict = robot.verdict()
-        self._over = bool(verdict.terminal)
-        if self._over:
-            self._rewards.publish(messages.reward(
-                observation.tick, observation.stamp_ns, verdict, robot.info.subtasks))
-
-    def failed(self, error: BaseException) -> None:
+    def _fail(self, error: BaseException) -> None:
         """End the process: a supervisor starts it anew."""
         self.failed_with = error
         trace = ''.join(traceback.format_exception(error))
         self.get_logger().fatal(f'the control loop failed, the robot was halted:\n{trace}')
         rclpy.try_shutdown()
 
-    def _publish_state(self, sample: JointSample) -> None:
-        self._states.publish(messages.joint_state(sample))
-
-    def _publish_task(self, info: SceneInfo) -> None:
-        loop = self._running().loop
-        self._tasks.publish(messages.task(info, loop.clock.now_ns(), loop.reset_count))
-
     def _new_scene(self, draw: partial[SceneInfo]) -> SceneInfo:
         info = draw()
         self._running().scene_changed()
-        self._over = False
-        self._publish_task(info)
+        self.outputs.scene(info)
         return info
 
     # --- callbacks
@@ -249,26 +208,26 @@ class DriverNode(LifecycleNode):
             self._thread.offer(messages.command(message))
 
     def _on_emergency_stop(self, message: Bool) -> None:
-        if message.data and self._thread is not None:
+        if message.data:
             self._estop('topic emergency_stop')
 
     def _estop(self, why: str) -> None:
-        thread = self._running()
-        thread.call(partial(thread.loop.estop, why))
+        """Stop now, and keep the stop over every life cycle until it is released."""
+        self._stop_reason = self._stop_reason or why
         self.get_logger().warning(f'emergency stop: {why}')
+        if self._thread is not None:
+            self._thread.estop(why)
 
     def _on_estop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        try:
-            self._estop('service estop')
-            response.success, response.message = True, 'stopped; call release_estop to go on'
-        except DriverError as error:
-            response.success, response.message = False, str(error)
+        self._estop('service estop')
+        response.success, response.message = True, 'stopped; call release_estop to go on'
         return response
 
     def _on_release(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         try:
-            thread = self._running()
-            thread.call(thread.loop.release_estop)
+            if self._thread is not None:
+                self._thread.release_estop()
+            self._stop_reason = ''
             response.success, response.message = True, 'released'
         except DriverError as error:
             response.success, response.message = False, str(error)
@@ -283,7 +242,7 @@ class DriverNode(LifecycleNode):
                 response.seed, response.instruction = info.seed, info.instruction
                 response.message = f'scene {info.seed} of {info.task} ({info.distribution})'
             else:
-                thread.call(partial(thread.loop.go_home, HOME))
+                thread.call(partial(_go_home, thread))
                 response.seed = -1
                 response.message = 'moving to the home pose; executed_command.state tells when'
             response.success, response.reset_count = True, thread.loop.reset_count

@@ -23,6 +23,7 @@ from g1_driver.robot import Frame, JointSample
 from g1_driver.sdk_units import (
     SdkConfig,
     check_arms,
+    check_posture,
     closure_from_state,
     command_from_closure,
     numbers,
@@ -87,9 +88,11 @@ class SdkRobot:
         head, _ = _values('head_joint_states', self._robot.head_joint_states(), 2)
         waist, _ = _values('waist_joint_states', self._robot.waist_joint_states(), 2)
         grippers, _ = _values('gripper_states', self._robot.gripper_states(), 2)
-        self.units = probe(self._config, head, waist, grippers)
+        stamped = isinstance(self._robot.arm_joint_states(), tuple)
+        self.units = probe(self._config, arms, head, waist, grippers, stamped=stamped)
         self._stamp, self._stamp_seen = -1, time.monotonic()
         self._before: tuple[int, Array] | None = None
+        self._velocity = np.zeros(20)
         self._sent_grippers: Array | None = None
         for name, sdk_name in self._cameras.items():
             shape = tuple(self._camera.get_image_shape(sdk_name))
@@ -122,6 +125,7 @@ class SdkRobot:
             waist, _ = _values('waist_joint_states', self._robot.waist_joint_states(), 2)
             grippers, _ = _values('gripper_states', self._robot.gripper_states(), 2)
             check_arms(arms)
+            check_posture(head, waist, self.units)
         except ConnectionRefusedByCheckError as error:
             raise RobotFaultError(str(error)) from error
         self._check_stamp(stamp)
@@ -145,10 +149,13 @@ class SdkRobot:
 
     def _velocities(self, stamp: int, positions: Array) -> Array:
         """Return velocities, (20,), by differences over the SDK's stamps; it gives none itself."""
-        before, self._before = self._before, (stamp, positions)
-        if before is None or stamp <= before[0]:
-            return np.zeros(20)
-        return (positions - before[1]) / ((stamp - before[0]) / 1e9)
+        if self._before is None:
+            self._before = (stamp, positions)
+        elif stamp > self._before[0]:
+            seconds = (stamp - self._before[0]) / 1e9
+            self._velocity = (positions - self._before[1]) / seconds
+            self._before = (stamp, positions)
+        return self._velocity
 
     def read_frames(self) -> list[Frame]:
         """Return the images that are new since the last call, cropped and resized."""

@@ -101,11 +101,29 @@ def check_arms(arms: Array) -> None:
         f'{lower[at]:.2f} .. {upper[at]:.2f} rad; {hint}. Nothing was moved')
 
 
-def probe(config: SdkConfig, head: Array, waist: Array, grippers: Array) -> Units:
+def check_posture(head: Array, waist: Array, units: Units) -> None:
+    """Check that head and waist lie within their limits in the units that were found.
+
+    Raises:
+        ConnectionRefusedByCheckError: They do not.
+    """
+    lift = waist[1] / 100.0 if units.centimetres else waist[1]
+    values = np.array([*radians(head, units), lift, *radians(waist[:1], units)])
+    if not _fits(values, (*j.HEAD, *j.WAIST)):
+        raise ConnectionRefusedByCheckError(
+            f'a2d_sdk: head {head} and waist {waist} do not fit the units found at connection; '
+            'set sdk.angle_unit and sdk.lift_unit')
+
+
+def probe(
+    config: SdkConfig, arms: Array, head: Array, waist: Array, grippers: Array, *, stamped: bool,
+) -> Units:
     """Decide the units from the first readings.
 
     Args:
         config: What is configured; `auto` is decided here.
+        arms: (14,) left and right, checked to fit as rad.
+        stamped: Whether the SDK gives stamps with its states.
         head: (2,) yaw and pitch.
         waist: (2,) pitch and lift, the SDK's order.
         grippers: (2,) left and right.
@@ -114,6 +132,10 @@ def probe(config: SdkConfig, head: Array, waist: Array, grippers: Array) -> Unit
         ConnectionRefusedByCheckError: The readings fit no unit, or not the configured one.
     """
     assumed: list[str] = []
+    if _fits(np.deg2rad(arms), (*j.LEFT_ARM, *j.RIGHT_ARM)) and float(np.max(np.abs(arms))) < 0.2:
+        assumed.append('arms=rad assumed: all angles are so small that they may be degrees')
+    if not stamped:
+        assumed.append('states come without stamps: a lost connection looks like a robot at rest')
     angles = np.array([head[0], head[1], waist[0]])
     known = (j.HEAD[0], j.HEAD[1], j.WAIST[1])
     degrees = _decide(

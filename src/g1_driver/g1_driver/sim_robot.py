@@ -89,8 +89,11 @@ class SimRobot:
             raise ResetError(f'seed is {seed}; it must be 0 or above, or -1 for the next scene')
         self._seed = self._seed + 1 if seed == -1 else seed
         task, distribution = self._wanted
-        scene = task.scene(self._seed, distribution)
-        self.world = World(scene)
+        try:
+            scene = task.scene(self._seed, distribution)
+            self.world = World(scene)
+        except SimError as error:
+            raise ResetError(f'scene {self._seed} of {task.name}: {error}') from error
         self._judge: Judge = task.judge(self.world)
         self._drawn_ns = -1
         self.keep_out = scene.keep_out

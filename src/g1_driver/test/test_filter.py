@@ -2,6 +2,7 @@
 import math
 import re
 
+import mujoco
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -42,6 +43,47 @@ def acceleration_limits():
     return limit
 
 
+def true_margin(positions, proximity=PROXIMITY):
+    """The worst margin by alternating projections between the real shapes of every pair."""
+    model, data = proximity._model, proximity._data
+    proximity._index.set_positions(data, np.concatenate([positions, POSTURE]))
+    mujoco.mj_kinematics(model, data)
+    worst = math.inf
+    for check in proximity._checks:
+        for geom in np.unique(check.spheres.geom):
+            for other in check.boxes.geom:
+                worst = min(worst, shape_distance(model, data, geom, other) - check.required)
+    return worst
+
+
+def shape_distance(model, data, a, b):
+    half = {}
+    radius = {}
+    for geom in (a, b):
+        size, box = model.geom_size[geom], model.geom_type[geom] == mujoco.mjtGeom.mjGEOM_BOX
+        half[geom] = size if box else np.array([0.0, 0.0, size[1]])
+        radius[geom] = 0.0 if box else size[0]
+    bound = np.linalg.norm(data.geom_xpos[a] - data.geom_xpos[b]) - sum(
+        np.linalg.norm(half[geom]) + radius[geom] for geom in (a, b))
+    if bound > 0.05:
+        return bound
+    frames = {geom: data.geom_xmat[geom].reshape(3, 3) for geom in (a, b)}
+
+    def project(geom, point):
+        local = frames[geom].T @ (point - data.geom_xpos[geom])
+        return data.geom_xpos[geom] + frames[geom] @ np.clip(local, -half[geom], half[geom])
+
+    on_b = data.geom_xpos[b].copy()
+    gap = math.inf
+    for _ in range(400):
+        on_a = project(a, on_b)
+        on_b = project(b, on_a)
+        before, gap = gap, np.linalg.norm(on_a - on_b)
+        if before - gap < 1e-7:
+            break
+    return gap - radius[a] - radius[b]
+
+
 class Watch:
     """Checks every limit on a sequence of outputs, knowing nothing of how they were made."""
 
@@ -51,7 +93,7 @@ class Watch:
         lower[j.ARM_INDICES] += CONFIG.position_margin
         upper[j.ARM_INDICES] -= CONFIG.position_margin
         self.lower, self.upper = np.minimum(lower, start), np.maximum(upper, start)
-        self.start_margin = min(0.0, PROXIMITY.margin(start)[0])
+        self.start_margin = min(0.0, PROXIMITY.clearance(start).worst)
 
     def see(self, executed):
         positions = executed.positions
@@ -62,7 +104,7 @@ class Watch:
         assert np.all(np.abs(velocity) <= velocity_limits() + 1e-6)
         acceleration = (positions - 2 * self.last + self.before) / PERIOD**2
         assert np.all(np.abs(acceleration) <= acceleration_limits() + 1e-5)
-        assert PROXIMITY.margin(positions)[0] >= self.start_margin - 1e-6
+        assert PROXIMITY.clearance(positions).worst >= self.start_margin - 1e-9
         self.before, self.last = self.last, positions
 
 
@@ -85,7 +127,10 @@ def test_no_sequence_of_inputs_leads_past_a_limit(inputs):
         names = j.COMMAND_NAMES
         if event == 'estop':
             safety.estop('test')
-        elif event == 'release' and safety.estopped and not safety.moving:
+        elif event == 'release' and safety.moving:
+            with pytest.raises(ConfigurationError, match='still braking'):
+                safety.release(safety.position)
+        elif event == 'release':
             safety.release(safety.position)
         elif event == 'fault':
             safety.fault('test')
@@ -161,6 +206,46 @@ def test_a_take_over_after_a_hold_is_jerk_limited():
     assert path[-1] == pytest.approx(target[1], abs=1e-6)
 
 
+def test_even_a_small_offset_after_a_hold_is_blended_in():
+    safety = make()
+    now = 10**12
+    safety.step(None, now_ns=now)
+    target = READY.copy()
+    target[1] += 0.1
+    path = [READY[1], READY[1]]
+    for _ in range(60):
+        now += TICK_NS
+        path.append(safety.step(Command(target, now), now_ns=now).positions[1])
+    assert np.max(np.abs(np.diff(path, 3) / PERIOD**3)) <= 1.5 * CONFIG.blend_jerk
+    assert path[-1] == pytest.approx(target[1], abs=1e-6)
+
+
+def test_distances_are_those_of_the_shapes():
+    """Against an independent measurement: never more than 2 mm too far, rarely much too close."""
+    rng = np.random.default_rng(3)
+    lower, upper = j.limits(j.COMMAND_JOINTS)
+    excess = []
+    for _ in range(150):
+        positions = rng.uniform(lower, upper)
+        found, true = PROXIMITY.clearance(positions).worst, true_margin(positions)
+        if -0.02 < true < 0.03:
+            assert found <= true + 0.002
+            excess.append(true - found)
+    assert len(excess) > 20
+    assert np.median(excess) < 0.006
+    assert max(excess) < 0.020
+
+
+def test_a_configured_box_is_kept_away_from():
+    bare = ProximityModel(CONFIG, posture=POSTURE)
+    bare.clearance(READY)
+    hand = bare._data.site('tcp_l').xpos
+    box = (*hand[:2], hand[2] - 0.2, 0.1, 0.1, 0.1)
+    model = ProximityModel(SafetyConfig(keep_out=box), posture=POSTURE)
+    assert model.clearance(READY).worst < bare.clearance(READY).worst
+    assert 'keep-out box 0' in model.clearance(READY).pair
+
+
 def test_a_target_beyond_a_limit_stops_at_the_margin_and_says_so():
     safety = make()
     target = READY.copy()
@@ -178,13 +263,13 @@ def test_hands_sent_through_each_other_stop_apart():
     target[6], target[14] = 0.8, -0.8
     target[2], target[10] = 1.2, -1.2
     executed, _ = run(safety, target, 300)
-    margin, distance, pair = PROXIMITY.margin(executed.positions)
+    clearance = PROXIMITY.clearance(executed.positions)
     assert executed.clips.any()
     assert any(clip & Clip.DISTANCE for clip in executed.clips)
-    assert margin >= 0.0
-    assert distance < 0.06
-    assert executed.min_distance == pytest.approx(distance)
-    assert pair
+    assert clearance.worst >= 0.0
+    assert clearance.distance < 0.06
+    assert executed.min_distance == pytest.approx(clearance.distance)
+    assert clearance.pair
 
 
 def test_an_arm_whose_way_is_free_goes_on_while_the_other_is_stopped():
@@ -244,6 +329,7 @@ def test_the_emergency_stop_latches_until_it_is_released():
     np.testing.assert_array_equal(executed.positions, READY)
     safety.reset(READY)
     assert safety.estopped
+    assert safety.stop_reason == 'button'
     safety.release(READY)
     executed, _ = run(safety, target, 60, now)
     assert executed.positions[0] == pytest.approx(target[0], abs=1e-6)
@@ -286,8 +372,12 @@ def test_limits_that_cannot_be_are_refused():
         SafetyConfig(arm_velocity=-1.0)
     with pytest.raises(ConfigurationError, match='is nan'):
         SafetyConfig(jump=math.nan)
-    with pytest.raises(ConfigurationError, match=r'the motors reach 3\.14'):
-        make(config=SafetyConfig(arm_velocity=5.0))
+    with pytest.raises(ConfigurationError, match=r'arm_velocity is 5.0; it must be in .* 3\.14'):
+        SafetyConfig(arm_velocity=5.0)
+    with pytest.raises(ConfigurationError, match='has 5 numbers; each box takes 6'):
+        SafetyConfig(keep_out=(1.0,) * 5)
+    with pytest.raises(ConfigurationError, match=r'box 0 has .* half sizes above 0'):
+        SafetyConfig(keep_out=(1.0, 0.0, 0.0, 0.1, 0.1, 0.0))
 
 
 def test_an_arm_cannot_reach_itself():

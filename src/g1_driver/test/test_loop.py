@@ -7,6 +7,7 @@ from g1_driver.clock import VirtualClock
 from g1_driver.commands import Command, Hold, State
 from g1_driver.errors import ConfigurationError, ResetError, RobotFaultError
 from g1_driver.loop import ControlLoop
+from g1_driver.robot import JointSample
 from g1_driver.safety.config import SafetyConfig
 from g1_driver.sim_robot import SimConfig, SimRobot
 from g1_sim.experts import expert_for
@@ -92,12 +93,13 @@ def not_finite(sample):
 
 
 def leaping(sample):
-    sample.positions[5] += 1.0
+    sample.positions[5] += 1.0  # idx26_arm_l_joint6
     return sample
 
 
 @pytest.mark.parametrize(('trouble', 'text'), [
-    (lost, 'connection is lost'), (not_finite, 'not finite'), (leaping, 'leapt by 1.00')])
+    (lost, 'connection is lost'), (not_finite, 'not finite'),
+    (leaping, 'idx26_arm_l_joint6 leapt by 1.00')])
 def test_a_state_that_cannot_be_trusted_makes_the_robot_hold_until_a_reset(trouble, text):
     clock = VirtualClock()
     robot = Unreliable(SimConfig(), clock)
@@ -152,7 +154,55 @@ def test_the_emergency_stop_stops_homing_too():
     assert not loop.filter.moving
     loop.release_estop()
     loop.observe()
-    assert loop.act(None).state is State.HOMING
+    executed = loop.act(None)
+    # Whoever stands beside the robot and releases the stop must not set it in motion.
+    assert executed.state is State.HOLD
+    assert not loop.homing
+
+
+def test_a_release_while_braking_is_refused():
+    loop, _ = simulated()
+    loop.go_home(HOME)
+    for _ in range(20):
+        loop.observe()
+        loop.act(None)
+    assert loop.filter.moving
+    loop.estop('test')
+    with pytest.raises(ResetError, match='still braking'):
+        loop.release_estop()
+    with pytest.raises(ResetError, match='emergency stop: test; release it before'):
+        loop.go_home(HOME)
+
+
+def test_a_pause_does_not_loosen_a_grasp():
+    loop, _ = simulated()
+    closed = loop.filter.position
+    closed[7] = 1.0
+    for _ in range(40):
+        observation = loop.observe()
+        loop.act(Command(closed, observation.stamp_ns))
+    loop.robot.world.data.qpos[loop.robot.world.index.qpos[7]] += 0.02
+    for again in (loop.resume, loop.release_estop):
+        again()
+        assert loop.filter.position[7] == 1.0
+
+
+def test_an_arm_that_does_not_follow_is_a_fault():
+    clock = VirtualClock()
+    robot = Unreliable(SimConfig(), clock)
+    loop = ControlLoop(robot, SafetyConfig(max_following_error=0.1), clock)
+    loop.start()
+    stuck = robot.read_state()
+    robot.trouble = lambda sample: JointSample(
+        sample.stamp_ns, stuck.positions.copy(), sample.velocities, sample.efforts)
+    target = loop.filter.position
+    target[0] += 0.4
+    for _ in range(90):
+        observation = loop.observe()
+        executed = loop.act(Command(target, observation.stamp_ns))
+    assert executed.hold is Hold.FAULT
+    assert 'idx21_arm_l_joint1 is 0.' in executed.detail
+    assert 'does not follow' in executed.detail
 
 
 @pytest.mark.parametrize(('settings', 'text'), [

@@ -141,12 +141,29 @@ def test_settings_that_cannot_be_are_refused(changes):
         SdkConfig(**changes)
 
 
-def test_velocities_come_from_differences(sdk):
+def test_velocities_come_from_differences_over_the_sdks_stamps(sdk):
     robot = connected()
-    robot.read_state()
-    targets = HOME.copy()
-    targets[0] += 1.0
-    robot.send(targets)
-    time.sleep(0.05)
-    assert robot.read_state().velocities[0] == pytest.approx(sdk.MOTOR_SPEED, rel=0.2)
+    world = sdk.world
+    world.move = lambda: None
+    world.stamp = 10**18
+    assert robot.read_state().velocities[0] == 0.0
+    world.arms[0] += 0.02
+    world.stamp += 10_000_000
+    assert robot.read_state().velocities[0] == pytest.approx(2.0)
+    # Read again before the SDK has heard more: the velocity stays.
+    assert robot.read_state().velocities[0] == pytest.approx(2.0)
     assert math.isnan(robot.read_state().efforts[0])
+
+
+def test_arms_near_zero_and_states_without_stamps_are_named(sdk):
+    sdk.reset_world(arms=np.zeros(14), bare_lists=True)
+    assumed = ' '.join(connected().units.assumed)
+    assert 'may be degrees' in assumed
+    assert 'without stamps' in assumed
+
+
+def test_a_head_that_leaves_its_limits_later_is_a_fault(sdk):
+    robot = connected()
+    sdk.world.head = [0.0, 2.5]
+    with pytest.raises(RobotFaultError, match='do not fit the units found at connection'):
+        robot.read_state()

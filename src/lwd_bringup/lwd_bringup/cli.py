@@ -28,7 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def interrupt(*_: object) -> NoReturn:
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, interrupt)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)
     try:
         status: int = options.run(options, console)
     except BringupError as error:

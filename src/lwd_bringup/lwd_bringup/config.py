@@ -102,6 +102,12 @@ def load(name: str, overrides: Mapping[str, Any] | None = None) -> Bringup:
     if config.backend == 'sdk' and config.expert:
         raise ConfigError(
             f'{path}: expert is true, but the scripted expert drives simulations only')
+    for name in ('robot', 'backend'):
+        given = values.get(f'driver.{name}')
+        if given is not None and given != getattr(config, name):
+            raise ConfigError(
+                f'{where}: driver.{name} is {given!r}, but {name} is {getattr(config, name)!r}; '
+                f'set {name} alone, it holds for every node')
     try:
         driver = replace(config.driver, robot=config.robot, backend=config.backend)
     except ValueError as error:

@@ -20,8 +20,8 @@ from lwd_bringup.nodes import environment, plan
 from lwd_bringup.supervise import Supervised
 from lwd_bringup.watch import EpisodeResult, EpisodeRunner
 
-# Fleets keep 0 to 59; a demo takes one of the rest, so that two of them do not meet.
-_FIRST_DOMAIN, _DOMAINS = 60, 40
+# Fleets keep 0 to 39 and tests 40 to 69; a demo takes one of the rest, so that two do not meet.
+_FIRST_DOMAIN, _DOMAINS = 70, 32
 
 
 def free_domain() -> int:
@@ -57,7 +57,7 @@ def run(
         runner = EpisodeRunner('/' + config.robot, cameras)
         try:
             with console.status('starting the robot'):
-                runner.wait_ready()
+                runner.wait_ready(commanded=config.expert)
             with Progress(
                 TextColumn('{task.description}'), BarColumn(),
                 TextColumn('{task.completed}/{task.total} episodes, {task.fields[done]} done'),

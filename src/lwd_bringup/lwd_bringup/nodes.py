@@ -11,6 +11,7 @@ from typing import Any
 
 from lwd_bringup.config import Bringup, parameter_values
 from lwd_bringup.errors import BringupError
+from lwd_ros.process import DIE_WITH_PARENT
 
 
 @dataclass(frozen=True)
@@ -72,4 +73,5 @@ def environment(config: Bringup) -> dict[str, str]:
     return {
         'ROS_DOMAIN_ID': str(config.domain),
         'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST' if config.local_only else 'SUBNET',
+        DIE_WITH_PARENT: '1',
     }

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import shutil
 import signal
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import psutil
 import yaml
 from supervisor.xmlrpc import SupervisorTransport
 
@@ -24,6 +26,7 @@ from lwd_bringup.nodes import NodeSpec, executable
 
 _STOP_SECONDS = 12
 _START_SECONDS = 10
+_PR_SET_PDEATHSIG = 1
 
 
 def command(spec: NodeSpec, parameter_file: Path, log_level: str) -> list[str]:
@@ -99,7 +102,9 @@ class Supervised:
             env={**os.environ, **self._environment}, stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             # Ctrl-C goes to the command alone, which then stops everything in order.
-            start_new_session=True)
+            start_new_session=True,
+            # And if the command itself is killed, supervisord stops everything.
+            preexec_fn=_die_with_parent)
         until = time.monotonic() + _START_SECONDS
         while time.monotonic() < until:
             if self._process.poll() is not None:
@@ -149,7 +154,11 @@ class Supervised:
             try:
                 self._process.wait(2 * _STOP_SECONDS)
             except subprocess.TimeoutExpired:
-                os.killpg(self._process.pid, signal.SIGKILL)
+                left = psutil.Process(self._process.pid).children(recursive=True)
+                self._process.kill()
+                for child in left:
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        child.kill()
                 self._process.wait()
         shutil.rmtree(self._socket_folder, ignore_errors=True)
 
@@ -161,6 +170,11 @@ class Supervised:
             yield self
         finally:
             self.stop()
+
+
+def _die_with_parent() -> None:
+    """Ask Linux for a SIGTERM when the parent ends; runs in the child before its exec."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM))
 
 
 def _quoted(word: str) -> str:

@@ -66,6 +66,7 @@ class EpisodeRunner(Node):
         self._announced: dict[str, set[int]] = {name: set() for name in cameras}
         self._arrived: dict[str, set[int]] = {name: set() for name in cameras}
         self._frames: dict[str, list[bytes]] = {name: [] for name in cameras}
+        self._followed = False
         self._clipped = 0
         self._first_ns: int | None = None
         self._now_ns = 0
@@ -99,6 +100,7 @@ class EpisodeRunner(Node):
 
     def _on_executed(self, message: ExecutedCommand) -> None:
         self.executed.take(message.tick)
+        self._followed = message.state == ExecutedCommand.STATE_ACTIVE
         # Blending at the start of an episode is meant; other clips change what was asked.
         if any(clip & ~ExecutedCommand.CLIP_BLEND for clip in message.clips):
             self._clipped += 1
@@ -111,8 +113,11 @@ class EpisodeRunner(Node):
         self._arrived[camera].add(to_ns(message.header.stamp))
         self._frames[camera].append(bytes(message.data))
 
-    def wait_ready(self) -> None:
+    def wait_ready(self, *, commanded: bool) -> None:
         """Wait until the robot ticks and can be reset.
+
+        Args:
+            commanded: Whether somebody commands it, whose commands must be followed first.
 
         Raises:
             BringupError: It does not, within a minute.
@@ -120,7 +125,8 @@ class EpisodeRunner(Node):
         until = time.monotonic() + _READY_SECONDS
         while time.monotonic() < until:
             self._executor.spin_once(timeout_sec=0.1)
-            if self.ticks.received and self.executed.received and self._reset.service_is_ready():
+            following = self._followed or not commanded
+            if self.ticks.received and following and self._reset.service_is_ready():
                 return
         raise BringupError(
             f'no tick from {self.get_namespace()} within {_READY_SECONDS:g} s; is another fleet '

@@ -33,6 +33,8 @@ def test_a_configuration_can_be_a_file_and_be_overridden(tmp_path):
     ('domain: 500', r'domain is 500; it must be in 0 \.\. 101'),
     ('- a\n- b', 'holds a list; it must hold keys and values'),
     ('robot: [', 'is no YAML'),
+    ('backend: sdk\ndriver:\n  backend: sim', "driver.backend is 'sim', but backend is 'sdk'"),
+    ('driver:\n  robot: g1_02', "driver.robot is 'g1_02', but robot is 'g1_01'"),
     ('backend: sdk\nexpert: true', 'the scripted expert drives simulations only'),
     ('backend: sdk\ndriver:\n  mode: lockstep', 'mode is lockstep, but backend sdk'),
     ('driver:\n  safety:\n    jump: -1', r'safety\.jump is -1'),
@@ -73,5 +75,6 @@ def test_a_node_of_the_distribution_that_is_missing_is_named(monkeypatch):
 
 def test_the_environment_keeps_a_fleet_to_itself():
     assert environment(Bringup(domain=7)) == {
-        'ROS_DOMAIN_ID': '7', 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
+        'ROS_DOMAIN_ID': '7', 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
+        'LWD_DIE_WITH_PARENT': '1'}
     assert environment(Bringup(local_only=False))['ROS_AUTOMATIC_DISCOVERY_RANGE'] == 'SUBNET'

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -13,6 +15,16 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from lwd_ros.errors import ParameterError
+
+DIE_WITH_PARENT = 'LWD_DIE_WITH_PARENT'
+"""Environment variable: set by whoever supervises nodes, so that none outlives it."""
+_PR_SET_PDEATHSIG = 1
+
+
+def _die_with_parent() -> None:
+    """Ask Linux for a SIGTERM when the parent ends, if the parent wants that."""
+    if os.environ.get(DIE_WITH_PARENT) and sys.platform == 'linux':
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM))
 
 
 class _Stop(BaseException):
@@ -28,6 +40,7 @@ def run(make: Callable[[], Node], args: Sequence[str] | None = None) -> int:
     Returns:
         0 after a signal or shutdown, 2 if its parameters are refused.
     """
+    _die_with_parent()
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     node: Node | None = None
 

@@ -8,7 +8,6 @@ of it; otherwise one arm, then both, brake instead, which the last tick has show
 
 from __future__ import annotations
 
-import math
 from typing import Protocol
 
 import numpy as np
@@ -25,11 +24,13 @@ from g1_driver.commands import Clip, Command, Executed, Hold, State, clip_name
 from g1_driver.errors import ConfigurationError
 from g1_driver.safety.blend import Blend, BlendLimits
 from g1_driver.safety.config import SafetyConfig
-from g1_driver.safety.profile import StepLimits, brake, track
+from g1_driver.safety.profile import StepLimits, brake, braking_distance, track
+from g1_driver.safety.proximity import LOOK_AHEAD, REACH, Clearance
 
 Array = NDArray[np.float64]
 
 _STILL = 1e-9
+_CLOSE = 0.005
 
 
 def _mask(*indices: int) -> NDArray[np.bool_]:
@@ -45,12 +46,8 @@ only at last."""
 class Proximity(Protocol):
     """Distances between the bodies of the robot, and between them and keep-out boxes."""
 
-    def margin(self, positions: Array) -> tuple[float, float, str]:
-        """Return (margin, distance, pair) for a command, (16,).
-
-        The margin is the smallest distance beyond what the pair must keep, m, negative where one
-        comes too close; inf if nothing is near. The pair names the two bodies.
-        """
+    def clearance(self, positions: Array) -> Clearance:
+        """Return how close the bodies are at a command, (16,)."""
 
 
 class SafetyFilter:
@@ -74,11 +71,6 @@ class SafetyFilter:
         acceleration = np.full(16, config.arm_acceleration)
         velocity[GRIPPER_INDICES] = config.gripper_velocity
         acceleration[GRIPPER_INDICES] = config.gripper_acceleration
-        rated = np.array([joint.velocity for joint in COMMAND_JOINTS])[ARM_INDICES]
-        if np.any(velocity[ARM_INDICES] > rated):
-            raise ConfigurationError(
-                f'safety.arm_velocity is {config.arm_velocity} rad/s; the motors reach '
-                f'{rated.min()} rad/s, choose at most that')
         self._limits = StepLimits(lower, upper, velocity * period, acceleration * period**2)
         blend_velocity = np.full(16, config.blend_velocity)
         blend_acceleration = np.full(16, config.blend_acceleration)
@@ -95,12 +87,22 @@ class SafetyFilter:
         self._blend_time = 0.0
         self._estop = ''
         self._fault = ''
-        self._margin = (math.inf, math.inf, '')
+        self._clearance = proximity.clearance(self._position)
 
     @property
     def estopped(self) -> bool:
         """Whether the emergency stop is latched."""
         return bool(self._estop)
+
+    @property
+    def stop_reason(self) -> str:
+        """Why the emergency stop is latched; empty if it is not."""
+        return self._estop
+
+    @property
+    def faulted(self) -> bool:
+        """Whether it holds because the robot's state cannot be trusted."""
+        return bool(self._fault)
 
     @property
     def position(self) -> Array:
@@ -122,16 +124,23 @@ class SafetyFilter:
         self._target = None
         self._blend = None
         self._fault = ''
-        self._margin = self.proximity.margin(self._position)
+        self._clearance = self.proximity.clearance(self._position)
 
     def estop(self, why: str) -> None:
         """Latch the emergency stop: brake, then stand still until `release`."""
         self._estop = self._estop or why or 'no reason given'
 
     def release(self, measured: Array) -> None:
-        """Release the emergency stop and start over from a measured position, (16,)."""
+        """Release the emergency stop and start over from a measured position, (16,).
+
+        Raises:
+            ConfigurationError: The robot is still braking.
+        """
+        if self.moving:
+            raise ConfigurationError('still braking after the emergency stop; release it again')
+        fault = self._fault
         self.reset(measured)
-        self._estop = ''
+        self._estop, self._fault = '', fault
 
     def fault(self, why: str) -> None:
         """Hold until the next reset because the robot's state cannot be trusted."""
@@ -168,7 +177,7 @@ class SafetyFilter:
         self._advance(step)
         return Executed(
             self._position.copy(), clips, State.ACTIVE, Hold.NONE, requested, command.stamp_ns,
-            self._margin[1], self._describe(clips, requested))
+            self._clearance.distance, self._describe(clips, requested))
 
     def _refusal(self, command: Command | None, now_ns: int) -> tuple[Hold, str]:
         if self._estop:
@@ -200,13 +209,13 @@ class SafetyFilter:
         self._blend = None
         step = brake(self._step, self._limits.acceleration)
         if self.moving:
-            self._margin = self.proximity.margin(self._position + step)
+            self._clearance = self.proximity.clearance(self._position + step)
         self._advance(step)
         state = State.ESTOP if hold is Hold.ESTOP else State.HOLD
         stamp = 0 if command is None else command.stamp_ns
         return Executed(
             self._position.copy(), np.zeros(16, dtype=np.uint8), state, hold, None, stamp,
-            self._margin[1], why)
+            self._clearance.distance, why)
 
     def _advance(self, step: Array) -> None:
         position = self._position + step
@@ -227,8 +236,8 @@ class SafetyFilter:
         self, target: Array, target_step: Array,
     ) -> tuple[Array, Array, NDArray[np.bool_]]:
         """Fade a leap in the command out; returns the aim, its step, and where it differs."""
-        leap = target - (self._position if self._target is None else self._target)
-        if np.any(np.abs(leap[ARM_INDICES]) > self.config.jump):
+        last = self._target
+        if last is None or np.any(np.abs((target - last)[ARM_INDICES]) > self.config.jump):
             offset = self._position - target
             velocity = (self._step - target_step) / self.period
             # Grippers follow at once; see __init__.
@@ -251,27 +260,34 @@ class SafetyFilter:
         braking = brake(self._step, self._limits.acceleration)
         for stopped in _TO_STOP:
             step = np.where(stopped, braking, wanted)
-            margin = self._margin_while_braking(step)
-            if margin is not None:
-                self._margin = margin
+            clearance = self._clearance_while_braking(step)
+            if clearance is not None:
+                self._clearance = clearance
                 return step, stopped
         # Not reached by induction, short of rounding: the last tick has shown braking to be safe.
-        self._margin = self.proximity.margin(self._position + braking)
+        self._clearance = self.proximity.clearance(self._position + braking)
         return braking, _TO_STOP[-1]
 
-    def _margin_while_braking(self, step: Array) -> tuple[float, float, str] | None:
-        """Return the margin after a step, or None if it, or braking from it, comes too close."""
-        needed = min(0.0, self._margin[0])
+    def _clearance_while_braking(self, step: Array) -> Clearance | None:
+        """Return the clearance after a step; None if it, or braking from it, comes too close.
+
+        A pair that is too close already, as at the start, may not come closer.
+        """
+        needed = np.minimum(0.0, self._clearance.margins)
         position = self._position + step
-        first = self.proximity.margin(position)
-        if first[0] < needed:
+        first = self.proximity.clearance(position)
+        if np.any(first.margins < needed):
             return None
+        # No point of an arm goes farther than the sum of its joints' turns times its reach.
+        travel = REACH * float(np.sum(braking_distance(step, self._limits.acceleration)))
+        if min(first.worst, LOOK_AHEAD) > travel:
+            return first
         while True:
             step = brake(step, self._limits.acceleration)
             if not np.any(np.abs(step) > _STILL):
                 return first
             position = position + step
-            if self.proximity.margin(position)[0] < needed:
+            if np.any(self.proximity.clearance(position).margins < needed):
                 return None
 
     def _describe(self, clips: NDArray[np.uint8], requested: Array) -> str:
@@ -285,8 +301,9 @@ class SafetyFilter:
                 more = f' and {joints.size - 1} more' if joints.size > 1 else ''
                 parts.append(f'{clip_name(clip)}: {COMMAND_NAMES[at]}{more} '
                              f'(asked {requested[at]:.3f})')
-        if self._margin[0] < 0.005:
-            parts.append(f'{self._margin[2]} {self._margin[1] * 1000:.0f} mm apart')
+        if self._clearance.worst < _CLOSE:
+            parts.append(
+                f'{self._clearance.pair} {self._clearance.distance * 1000:.0f} mm apart')
         return '; '.join(parts)
 
 

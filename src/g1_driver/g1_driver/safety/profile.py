@@ -32,6 +32,13 @@ def longest_step(distance: Array, u: Array) -> Array:
     return (room + u * n * (n + 1.0) / 2.0) / (n + 1.0)
 
 
+def braking_distance(step: Array, u: Array) -> Array:
+    """Return how far one still goes under full braking after a step, (D,), without the step."""
+    size = np.abs(step)
+    n = np.floor(size / u)
+    return n * size - u * n * (n + 1.0) / 2.0
+
+
 def brake(step: Array, u: Array) -> Array:
     """Return the step that follows under full braking, (D,)."""
     return np.sign(step) * np.maximum(np.abs(step) - u, 0.0)
