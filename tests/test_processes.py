@@ -33,7 +33,7 @@ PATIENCE = 60.0
 def settings(domain, **more):
     config = load('sim_robot', {
         'expert': True, 'domain': domain, 'driver.mode': 'lockstep', 'driver.cameras.names': [],
-        'driver.lockstep_timeout': 60.0, **more})
+        'driver.lockstep_timeout': 8.0, **more})
     return config, environment(config)
 
 

@@ -33,6 +33,8 @@ class Bringup:
     """sim: a simulated robot. sdk: the real one."""
     expert: bool = False
     """Drive a simulated robot with the task's scripted expert."""
+    use_sim_time: bool = False
+    """In lockstep: let rviz and robot_state_publisher run on the driver's simulated time."""
     rviz: bool = False
     """Open rviz and robot_state_publisher, where the distribution has them."""
     log_level: str = field(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from g1_description.urdf import urdf
 from lwd_bringup.config import Bringup, parameter_values
 from lwd_bringup.errors import BringupError
 from lwd_ros.process import DIE_WITH_PARENT
@@ -39,11 +40,15 @@ def plan(config: Bringup) -> list[NodeSpec]:
         nodes.append(NodeSpec(
             'g1_driver', 'sim_expert', 'sim_expert', namespace, {'robot': config.robot}))
     if config.rviz:
+        time: dict[str, Any] = {'use_sim_time': config.use_sim_time}
+        # Each simulated robot has a clock of its own, in its namespace.
+        clock = (('/clock', 'clock'),) if config.use_sim_time else ()
         nodes += [
-            # Reads robot_description from the driver's latched topic.
             NodeSpec('robot_state_publisher', 'robot_state_publisher', 'robot_state_publisher',
-                     namespace, {'frame_prefix': ''}, needs_distribution=True),
-            NodeSpec('rviz2', 'rviz2', 'rviz', namespace, respawn=False, needs_distribution=True),
+                     namespace, {'robot_description': urdf(), **time}, clock,
+                     needs_distribution=True),
+            NodeSpec('rviz2', 'rviz2', 'rviz', namespace, time, clock, respawn=False,
+                     needs_distribution=True),
         ]
     return nodes
 

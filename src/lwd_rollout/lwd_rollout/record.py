@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rclpy.serialization import serialize_message
 
 from g1_description.joints import COMMAND_NAMES
 from g1_driver import messages
@@ -20,6 +19,7 @@ from g1_driver.robot import SceneInfo
 from g1_sim.features import LAYOUT, SceneFeatures
 from g1_sim.tasks.base import Terminal, Verdict
 from g1_sim.world import World
+from lwd_data.cdr import serialize
 from lwd_data.metadata import Metadata
 from lwd_data.writer import EpisodeWriter
 from lwd_msgs.msg import ControlStep, Episode, Intervention
@@ -67,7 +67,7 @@ class EpisodeRecorder:
         kind = type(message)
         type_name = f'{kind.__module__.partition(".")[0]}/msg/{kind.__name__}'
         self._writer.write(
-            f'/{self._robot}/{name}', type_name, serialize_message(message), stamp_ns)
+            f'/{self._robot}/{name}', type_name, serialize(message), stamp_ns)
 
     def observed(self, observation: Observation) -> None:
         """Write what the robot saw at a tick."""

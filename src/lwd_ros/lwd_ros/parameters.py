@@ -91,7 +91,7 @@ def _checked(name: str, value: Any, hint: Any, field: Field[Any], where: str) ->
         # ROS gives an empty list as [''].
         return tuple(
             _scalar(name, item, inner, where) for item in value
-            if not (inner is str and item == ''))
+            if item != '')
     value = _scalar(name, value, hint, where)
     low, high = field.metadata.get('range', (None, None))
     if low is not None and not low <= value <= high:
@@ -128,6 +128,7 @@ def declare(node: Node, kind: type[T]) -> T:
         for part in name.split('.'):
             value = getattr(value, part)
         if isinstance(value, tuple):
+            # An empty list has no type that ROS could infer.
             value = list(value) or ['']
         descriptor = ParameterDescriptor(description=text, read_only=True)
         low, high = field.metadata.get('range', (None, None))

@@ -28,6 +28,8 @@ class Settings:
     """Whether."""
     names: tuple[str, ...] = ('x', 'y')
     """Which ones."""
+    numbers: tuple[float, ...] = ()
+    """How many of each."""
     inner: Inner = field(default_factory=Inner)
 
     def __post_init__(self):
@@ -37,7 +39,7 @@ class Settings:
 
 def test_fields_are_dotted_names_with_their_docstrings():
     found = {name: text for name, _, _, text in leaves(Settings)}
-    assert list(found) == ['name', 'kind', 'count', 'on', 'names', 'inner.speed']
+    assert list(found) == ['name', 'kind', 'count', 'on', 'names', 'numbers', 'inner.speed']
     assert found['inner.speed'] == 'How fast, m/s.'
     assert descriptions(Settings)['count'] == 'How many.'
 
@@ -46,6 +48,8 @@ def test_values_are_filled_in_and_defaults_stay():
     built = build(Settings, {'inner.speed': 2, 'names': ['z'], 'on': True}, where='test')
     assert built == Settings(inner=Inner(speed=2.0), names=('z',), on=True)
     assert build(Settings, {'names': ['']}, where='test').names == ()
+    assert build(Settings, {'numbers': ['']}, where='test').numbers == ()
+    assert build(Settings, {'numbers': [1, 2.5]}, where='test').numbers == (1.0, 2.5)
 
 
 @pytest.mark.parametrize(('values', 'text'), [
@@ -74,6 +78,7 @@ def test_a_node_declares_them_with_description_and_range(ros_domain):
         assert declare(node, Settings) == Settings(count=5)
         assert node.get_parameter('count').value == 5
         assert node.get_parameter('names').value == ['x', 'y']
+        assert node.get_parameter('numbers').value == ['']
         described = node.describe_parameter('inner.speed')
         assert described.description == 'How fast, m/s.'
         assert described.floating_point_range[0].to_value == 2.0
