@@ -37,3 +37,19 @@ def inward(x: float, y: float, side: int) -> float:
 def mirrored(left: Array) -> Array:
     """Return the right arm's angles, (7,), for the mirror image of the left arm's."""
     return -left
+
+
+def at_shelf(y: float, height: float, side: int) -> float:
+    """Return the yaw, rad, at which a hand reaches a spot at the front of a board well.
+
+    A fit, to 0.05 rad, of the yaw that keeps the arm farthest from its limits on the last 0.11 m
+    to a spot 0.945 m ahead; 0.1 rad off it the elbow cannot bend or stretch as the way needs.
+    It holds for y from 0.10 to 0.25 m on the hand's own side.
+
+    Args:
+        y: Of the spot, m, base_link.
+        height: Of the board, m, base_link; 0.84 to 1.09.
+        side: 0 left, 1 right.
+    """
+    sign = 1.0 if side == 0 else -1.0
+    return -sign * (0.75 - 1.1 * sign * y + 0.8 * (height - 0.86))
