@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from g1_description.errors import alternatives
 from g1_sim.errors import UnknownTaskError
+from g1_sim.experts.cooler import cooler
 from g1_sim.experts.correct import correct
 from g1_sim.experts.flaws import Flaws
 from g1_sim.experts.restock import restock
@@ -17,6 +18,7 @@ __all__ = ['SCRIPTS', 'Expert', 'Flaws', 'Script', 'expert_for']
 
 SCRIPTS: dict[str, Callable[[Expert], Script]] = {
     'restock': restock,
+    'cooler': cooler,
     'correct': correct,
 }
 

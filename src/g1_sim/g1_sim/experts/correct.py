@@ -41,6 +41,8 @@ def correct(expert: Expert) -> Script:
         if side is None:
             side = side_of(world.body_position(item.name)[1])
             yield from _take(expert, side, item)
+        else:
+            yield from expert.grip(side, 1.0)
         if held(expert, side, item, item.grasp_height):
             yield from _bring(expert, side, item, bay)
 
