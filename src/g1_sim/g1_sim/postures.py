@@ -37,3 +37,46 @@ def inward(x: float, y: float, side: int) -> float:
 def mirrored(left: Array) -> Array:
     """Return the right arm's angles, (7,), for the mirror image of the left arm's."""
     return -left
+
+
+def at_shelf(y: float, height: float, side: int) -> float:
+    """Return the yaw, rad, at which a hand reaches a spot at the front of a board well.
+
+    A fit, to 0.05 rad, of the yaw that keeps the arm farthest from its limits on the last 0.11 m
+    to a spot 0.945 m ahead; 0.1 rad off it the elbow cannot bend or stretch as the way needs.
+    It holds for y from 0.10 to 0.25 m on the hand's own side.
+
+    Args:
+        y: Of the spot, m, base_link.
+        height: Of the board, m, base_link; 0.84 to 1.09.
+        side: 0 left, 1 right.
+    """
+    sign = 1.0 if side == 0 else -1.0
+    return -sign * (0.75 - 1.1 * sign * y + 0.8 * (height - 0.86))
+
+
+STEEP_DOWN = 0.8
+"""How far below the horizon, rad, the hands point in the postures for reaching into things."""
+STEEP_LIFT, STEEP_PITCH = 0.34, 0.30
+"""Lift, m, and pitch of the waist, rad, for reaching into things that stand on a counter.
+
+With hands that point so steeply this leaves the widest choice of yaws between 0.79 and 0.93 m.
+"""
+# 0.61 rad and more from every limit.
+STEEP_READY_LEFT = np.array([1.171, -0.632, -0.424, -0.87, -0.284, 1.003, 0.43])
+
+
+def steep(x: float, y: float, side: int) -> float:
+    """Return the yaw, rad, at which a hand that points down steeply reaches a spot well.
+
+    A fit, to 0.1 rad, of the middle of the yaws (0.3 rad wide and more) at which the arm can
+    come forward to a spot 0.80 m high and go up from there to 0.93 m.
+    It holds for x from 0.66 to 0.80 m and y from -0.02 to 0.34 m on the hand's own side.
+
+    Args:
+        x: Of the spot, m, base_link.
+        y: Of the spot, m, base_link.
+        side: 0 left, 1 right.
+    """
+    sign = 1.0 if side == 0 else -1.0
+    return sign * (-1.35 + 1.6 * sign * y + 3.0 * (x - 0.73))
