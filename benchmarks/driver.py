@@ -27,7 +27,7 @@ from lwd_bringup.nodes import environment, plan
 from lwd_bringup.supervise import Supervised
 from lwd_msgs.msg import ExecutedCommand, Tick
 from lwd_ros.convert import to_ns
-from lwd_ros.qos import RECORD, SENSOR
+from lwd_ros.qos import RECORD, SENSOR_RECORD
 
 SECONDS = 20 if quick() else 120
 WARM_UP = 3.0
@@ -58,7 +58,8 @@ def _measure(supervised: Supervised) -> int:
     node.create_subscription(ExecutedCommand, 'executed_command', executed.append, RECORD)
     for name in images:
         node.create_subscription(
-            CompressedImage, f'{name}/image_raw/compressed', partial(on_image, name), SENSOR)
+            CompressedImage, f'{name}/image_raw/compressed', partial(on_image, name),
+            SENSOR_RECORD)
     until = time.monotonic() + 60.0
     while len(ticks) < WARM_UP * 30 and time.monotonic() < until:
         rclpy.spin_once(node, timeout_sec=0.1)

@@ -16,7 +16,7 @@ from lwd_bringup.errors import BringupError
 from lwd_msgs.msg import ControlStep, ExecutedCommand, Reward, Tick
 from lwd_msgs.srv import Reset
 from lwd_ros.convert import to_ns
-from lwd_ros.qos import RECORD, SENSOR
+from lwd_ros.qos import RECORD, SENSOR_RECORD
 
 _READY_SECONDS = 60.0
 _SILENCE_SECONDS = 30.0
@@ -82,7 +82,7 @@ class EpisodeRunner(Node):
         for name in cameras:
             self.create_subscription(
                 CompressedImage, f'{name}/image_raw/compressed', partial(self._on_image, name),
-                SENSOR)
+                SENSOR_RECORD)
         self._reset = self.create_client(Reset, 'reset')
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self)

@@ -10,6 +10,11 @@ SENSOR = QoSProfile(
     durability=DurabilityPolicy.VOLATILE)
 """Joint states and images: the newest counts."""
 
+SENSOR_RECORD = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST, depth=200, reliability=ReliabilityPolicy.BEST_EFFORT,
+    durability=DurabilityPolicy.VOLATILE)
+"""The same streams for who must see every one of them, also after a stall."""
+
 COMMAND = QoSProfile(
     history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE,
     durability=DurabilityPolicy.VOLATILE)
