@@ -34,6 +34,24 @@ def inward(x: float, y: float, side: int) -> float:
     return sign * (-1.08 + 2.4 * sign * y + 1.6 * (x - 0.625))
 
 
+def inward_above(x: float, y: float, z: float, side: int) -> float:
+    """Return the yaw, rad, at which a hand reaches a spot in the air before a cabinet well.
+
+    As `inward`, for x from 0.56 to 0.88 m, y from -0.08 m (beyond the middle) to 0.30 m on the
+    hand's own side, and z from 0.92 to 1.04 m; off by 0.07 rad at most, its range is +-0.1.
+
+    Args:
+        x: Of the spot, m, base_link.
+        y: Of the spot, m, base_link.
+        z: Of the spot, m, base_link.
+        side: 0 left, 1 right.
+    """
+    sign = 1.0 if side == 0 else -1.0
+    u, v = x - 0.70, sign * y - 0.10
+    return sign * (-1.225 + 1.945 * u + 1.528 * v - 5.02 * u * v + 3.54 * v**2 + 1.65 * u**2
+                   - 1.075 * (z - 0.98))
+
+
 def mirrored(left: Array) -> Array:
     """Return the right arm's angles, (7,), for the mirror image of the left arm's."""
     return -left

@@ -99,6 +99,14 @@ class World:
         address = self.model.jnt_dofadr[self.model.body_jntadr[self.bodies[name]]]
         return float(np.linalg.norm(self.data.qvel[address:address + 3]))
 
+    def joint_position(self, name: str) -> float:
+        """Return where a hinge or slide of the scene stands, rad or m."""
+        return float(self.data.qpos[self.model.joint(name).qposadr[0]])
+
+    def joint_velocity(self, name: str) -> float:
+        """Return the velocity of a hinge or slide of the scene, rad/s or m/s."""
+        return float(self.data.qvel[self.model.joint(name).dofadr[0]])
+
     def resting(self, name: str) -> bool:
         """Whether a free body has come to rest."""
         return self.body_speed(name) < _RESTING

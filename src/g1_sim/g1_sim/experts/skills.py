@@ -170,6 +170,24 @@ class Expert:
             self.posture[arm],
             iterations=_SWING_ITERATIONS, yaw_weight=yaw_weight))
 
+    def trace(
+        self, side: int, path: Callable[[float], tuple[Array, Array]], seconds: float, *,
+        yaw_weight: float = 1.0,
+    ) -> Script:
+        """Move a hand along a curve, smoothly from rest to rest.
+
+        Args:
+            side: 0 left, 1 right.
+            path: From the part of the way, 0 to 1, to the TCP's position (3,) m and rotation
+                (3, 3), base_link.
+            seconds: How long it takes.
+            yaw_weight: See ArmKinematics.solve.
+        """
+        steps = max(1, round(self.flaws.slowness * seconds * RATE))
+        for i in range(1, steps + 1):
+            self._towards(side, *path(minimum_jerk(i / steps)), yaw_weight)
+            yield
+
     def rest(self, side: int) -> Script:
         """Bring an arm back to its rest posture, smoothly in joint space."""
         yield from self._swing(side, self.posture[slice(0, 7) if side == 0 else slice(8, 15)])
