@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g1_description.joints import COMMAND_JOINTS, limits
+from g1_description.links import BASE_LINK
 from g1_description.mjcf import PHYSICS_RATE, RobotIndex
 from g1_sim.errors import SceneError
 from g1_sim.scene import Scene
@@ -29,6 +30,7 @@ class World:
         self.data = mujoco.MjData(self.model)
         self.index = RobotIndex(self.model)
         self.bodies = {name: self.model.body(name).id for name in scene.placements}
+        self._robot = self.model.body(BASE_LINK).id
         self._lower, self._upper = limits(COMMAND_JOINTS)
         self._settle()
 
@@ -116,8 +118,7 @@ class World:
         body = self.bodies[name]
         pairs = self.model.geom_bodyid[self.data.contact.geom[:self.data.ncon]]
         others = pairs[np.any(pairs == body, axis=1)]
-        return bool(np.any((others != body) & (others != 0)
-                           & ~np.isin(others, list(self.bodies.values()))))
+        return bool(np.any(self.model.body_rootid[others] == self._robot))
 
     def state(self) -> Array:
         """Return everything that the future depends on, as one vector."""

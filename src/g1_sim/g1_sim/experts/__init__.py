@@ -10,6 +10,7 @@ from g1_sim.errors import UnknownTaskError
 from g1_sim.experts.flaws import Flaws
 from g1_sim.experts.freezer import freezer
 from g1_sim.experts.restock import restock
+from g1_sim.experts.shoebox import shoebox
 from g1_sim.experts.skills import Expert, Script
 from g1_sim.world import World
 
@@ -18,6 +19,7 @@ __all__ = ['SCRIPTS', 'Expert', 'Flaws', 'Script', 'expert_for']
 SCRIPTS: dict[str, Callable[[Expert], Script]] = {
     'restock': restock,
     'freezer': freezer,
+    'shoebox': shoebox,
 }
 
 

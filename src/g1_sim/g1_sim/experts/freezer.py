@@ -33,8 +33,8 @@ _LET_GO = 0.05
 _GENTLE = 0.80
 _OPEN = 1.40
 _WIDE = 1.15
-# Pushes the door a little past closed, rad: the arm gives way.
-_SHUT = -0.06
+# Pushes the door a little past closed, rad, and more if need be: the arm gives way.
+_SHUT = (-0.06, -0.12, -0.18)
 _SWING = 0.65
 _ATTEMPTS = 4
 
@@ -60,10 +60,12 @@ def freezer(expert: Expert) -> Script:
         yield from together(_close(expert, door), expert.rest(placing))
 
     for _ in range(_ATTEMPTS):
+        if not _held(expert, placing, item) and not expert.rests(placing):
+            yield from _recover(expert, placing, _LET_GO)
         yield from expert.steps(take, store, shut)
         if closed(expert.world) and stored(expert.world):
             return
-        yield from together(_recover(expert, door.side, _AROUND), _recover(expert, placing, 0.0))
+        yield from _recover(expert, door.side, _AROUND)
 
 
 def _inside(expert: Expert, item: Item) -> bool:
@@ -73,8 +75,8 @@ def _inside(expert: Expert, item: Item) -> bool:
 
 
 def _at_bar(door: Door, angle: float) -> tuple[Array, Array]:
-    x, y, z = bar = door.bar(angle)
-    return bar, facing(inward_above(x, y, z, door.side), _DOWN)
+    bar = door.bar(angle)
+    return bar, facing(inward_above(bar, door.side), _DOWN)
 
 
 def _holds_bar(expert: Expert, door: Door) -> bool:
@@ -108,6 +110,7 @@ def _open(expert: Expert, door: Door) -> Script:
             return
         if not _holds_bar(expert, door):
             yield from _hold(expert, door)
+        yield from expert.grip(door.side, _GENTLE)
         yield from _turn(expert, door, _OPEN)
         if not _holds_bar(expert, door):
             yield from _recover(expert, door.side, _AROUND)
@@ -116,9 +119,16 @@ def _open(expert: Expert, door: Door) -> Script:
 def _close(expert: Expert, door: Door) -> Script:
     if not _holds_bar(expert, door):
         yield from _hold(expert, door)
-    yield from _turn(expert, door, _SHUT)
-    yield from expert.wait(5)
+    yield from expert.grip(door.side, _GENTLE)
+    for beyond in _SHUT:
+        yield from _turn(expert, door, beyond)
+        yield from expert.wait(5)
+        if closed(expert.world):
+            break
     yield from expert.grip(door.side, _AROUND)
+    # A hand that still presses on the bar would take the door along as it backs off.
+    bar, rotation = _at_bar(door, expert.world.joint_position(door.name))
+    yield from expert.move(door.side, bar, rotation, speed=0.1)
     yield from _back(expert, door.side)
 
 
@@ -163,10 +173,11 @@ def _place(expert: Expert, side: int, item: Item) -> Script:
     y = (high[1] if side == 0 else low[1]) - sign * 0.11
     spot = expert.place_at(np.array([low[0] + 0.05, y, low[2] - offset[2]]))
     rotation = facing(-sign * _INSIDE_YAW, _DOWN)
-    x, outer, z = outside = spot + np.array([-_OUTSIDE, sign * _ASIDE, 0.05])
-    comfortable = facing(inward_above(x, outer, z, side), _DOWN)
-    yield from expert.swing(side, outside, comfortable)
-    yield from expert.move(side, spot + 0.02 * _UP, rotation, yaw_weight=0.2, speed=0.3)
+    outside = spot + np.array([-_OUTSIDE, sign * _ASIDE, 0.05])
+    comfortable = facing(inward_above(outside, side), _DOWN)
+    if not _inside(expert, item):
+        yield from expert.swing(side, outside, comfortable)
+        yield from expert.move(side, spot + 0.02 * _UP, rotation, yaw_weight=0.2, speed=0.3)
     yield from expert.move(side, spot + 0.003 * _UP, rotation, yaw_weight=0.2, speed=0.1)
     yield from expert.grip(side, _LET_GO)
     # Nearly straight at first: fingers that turn would take the item along.

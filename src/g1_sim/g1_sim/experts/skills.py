@@ -30,6 +30,7 @@ _JOINT_STEP = 0.05
 _GRIP_STEP = 0.06
 _ARRIVED = 0.008
 _PATIENCE = 12
+_AT_REST = 0.1
 _ENDED = object()
 
 
@@ -187,6 +188,11 @@ class Expert:
         for i in range(1, steps + 1):
             self._towards(side, *path(minimum_jerk(i / steps)), yaw_weight)
             yield
+
+    def rests(self, side: int) -> bool:
+        """Whether an arm is in its rest posture."""
+        arm = slice(0, 7) if side == 0 else slice(8, 15)
+        return float(np.max(np.abs(self.command[arm] - self.posture[arm]))) < _AT_REST
 
     def rest(self, side: int) -> Script:
         """Bring an arm back to its rest posture, smoothly in joint space."""
