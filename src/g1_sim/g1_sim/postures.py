@@ -34,6 +34,41 @@ def inward(x: float, y: float, side: int) -> float:
     return sign * (-1.08 + 2.4 * sign * y + 1.6 * (x - 0.625))
 
 
+def inward_above(spot: Array, side: int) -> float:
+    """Return the yaw, rad, at which a hand reaches a spot in the air before a cabinet well.
+
+    As `inward`, for x from 0.56 to 0.88 m, y from -0.08 m (beyond the middle) to 0.30 m on the
+    hand's own side, and z from 0.92 to 1.04 m; off by 0.07 rad at most, its range is +-0.1.
+
+    Args:
+        spot: (3,) m, base_link.
+        side: 0 left, 1 right.
+    """
+    sign = 1.0 if side == 0 else -1.0
+    u, v, w = spot[0] - 0.70, sign * spot[1] - 0.10, spot[2] - 0.98
+    yaw: float = sign * (-1.225 + 1.945 * u + 1.528 * v - 5.02 * u * v + 3.54 * v**2 + 1.65 * u**2
+                   - 1.075 * w)
+    return yaw
+
+
+def inward_from_above(spot: Array, down: float, side: int) -> float:
+    """Return the yaw, rad, at which a hand that points well down reaches a spot well.
+
+    As `inward`, for x from 0.54 to 0.70 m, y from 0.05 to 0.33 m on the hand's own side, z from
+    0.73 to 0.87 m and `down` from 0.5 to 0.9 rad; off by 0.15 rad at most, 0.05 rad as a rule.
+
+    Args:
+        spot: (3,) m, base_link.
+        down: How far the hand points below the horizon, rad.
+        side: 0 left, 1 right.
+    """
+    sign = 1.0 if side == 0 else -1.0
+    u, v, w, d = spot[0] - 0.60, sign * spot[1] - 0.15, spot[2] - 0.80, down - 0.70
+    yaw: float = sign * (-1.431 + 2.64 * u + 1.88 * v - 0.89 * d - 1.68 * w
+                   - 6.07 * u * v + 4.91 * v**2 + 2.10 * u**2 - 1.18 * d * v)
+    return yaw
+
+
 def mirrored(left: Array) -> Array:
     """Return the right arm's angles, (7,), for the mirror image of the left arm's."""
     return -left

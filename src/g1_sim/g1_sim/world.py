@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g1_description.joints import COMMAND_JOINTS, limits
+from g1_description.links import BASE_LINK
 from g1_description.mjcf import PHYSICS_RATE, RobotIndex
 from g1_sim.errors import SceneError
 from g1_sim.scene import Scene
@@ -29,6 +30,7 @@ class World:
         self.data = mujoco.MjData(self.model)
         self.index = RobotIndex(self.model)
         self.bodies = {name: self.model.body(name).id for name in scene.placements}
+        self._robot = self.model.body(BASE_LINK).id
         self._lower, self._upper = limits(COMMAND_JOINTS)
         self._settle()
 
@@ -99,6 +101,14 @@ class World:
         address = self.model.jnt_dofadr[self.model.body_jntadr[self.bodies[name]]]
         return float(np.linalg.norm(self.data.qvel[address:address + 3]))
 
+    def joint_position(self, name: str) -> float:
+        """Return where a hinge or slide of the scene stands, rad or m."""
+        return float(self.data.qpos[self.model.joint(name).qposadr[0]])
+
+    def joint_velocity(self, name: str) -> float:
+        """Return the velocity of a hinge or slide of the scene, rad/s or m/s."""
+        return float(self.data.qvel[self.model.joint(name).dofadr[0]])
+
     def resting(self, name: str) -> bool:
         """Whether a free body has come to rest."""
         return self.body_speed(name) < _RESTING
@@ -108,8 +118,7 @@ class World:
         body = self.bodies[name]
         pairs = self.model.geom_bodyid[self.data.contact.geom[:self.data.ncon]]
         others = pairs[np.any(pairs == body, axis=1)]
-        return bool(np.any((others != body) & (others != 0)
-                           & ~np.isin(others, list(self.bodies.values()))))
+        return bool(np.any(self.model.body_rootid[others] == self._robot))
 
     def state(self) -> Array:
         """Return everything that the future depends on, as one vector."""

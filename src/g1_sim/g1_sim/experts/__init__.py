@@ -10,7 +10,9 @@ from g1_sim.errors import UnknownTaskError
 from g1_sim.experts.cooler import cooler
 from g1_sim.experts.correct import correct
 from g1_sim.experts.flaws import Flaws
+from g1_sim.experts.freezer import freezer
 from g1_sim.experts.restock import restock
+from g1_sim.experts.shoebox import shoebox
 from g1_sim.experts.skills import Expert, Script
 from g1_sim.world import World
 
@@ -20,6 +22,8 @@ SCRIPTS: dict[str, Callable[[Expert], Script]] = {
     'restock': restock,
     'cooler': cooler,
     'correct': correct,
+    'freezer': freezer,
+    'shoebox': shoebox,
 }
 
 

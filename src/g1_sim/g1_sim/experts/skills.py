@@ -30,6 +30,7 @@ _JOINT_STEP = 0.05
 _GRIP_STEP = 0.06
 _ARRIVED = 0.008
 _PATIENCE = 12
+_AT_REST = 0.1
 _ENDED = object()
 
 
@@ -169,6 +170,29 @@ class Expert:
             side, position, rotation, np.concatenate([self.posture, self._waist]),
             self.posture[arm],
             iterations=_SWING_ITERATIONS, yaw_weight=yaw_weight))
+
+    def trace(
+        self, side: int, path: Callable[[float], tuple[Array, Array]], seconds: float, *,
+        yaw_weight: float = 1.0,
+    ) -> Script:
+        """Move a hand along a curve, smoothly from rest to rest.
+
+        Args:
+            side: 0 left, 1 right.
+            path: From the part of the way, 0 to 1, to the TCP's position (3,) m and rotation
+                (3, 3), base_link.
+            seconds: How long it takes.
+            yaw_weight: See ArmKinematics.solve.
+        """
+        steps = max(1, round(self.flaws.slowness * seconds * RATE))
+        for i in range(1, steps + 1):
+            self._towards(side, *path(minimum_jerk(i / steps)), yaw_weight)
+            yield
+
+    def rests(self, side: int) -> bool:
+        """Whether an arm is in its rest posture."""
+        arm = slice(0, 7) if side == 0 else slice(8, 15)
+        return float(np.max(np.abs(self.command[arm] - self.posture[arm]))) < _AT_REST
 
     def rest(self, side: int) -> Script:
         """Bring an arm back to its rest posture, smoothly in joint space."""

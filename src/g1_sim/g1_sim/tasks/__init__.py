@@ -8,7 +8,9 @@ from g1_sim.errors import UnknownTaskError
 from g1_sim.tasks.base import Judge, Task, Terminal, Verdict
 from g1_sim.tasks.cooler import Cooler
 from g1_sim.tasks.correct import Correct
+from g1_sim.tasks.freezer import Freezer
 from g1_sim.tasks.restock import Restock
+from g1_sim.tasks.shoebox import Shoebox
 
 __all__ = ['TASKS', 'Judge', 'Task', 'Terminal', 'Verdict', 'get']
 
@@ -16,6 +18,8 @@ TASKS: dict[str, Task] = {task.name: task for task in (
     Restock(),
     Cooler(),
     Correct(),
+    Freezer(),
+    Shoebox(),
 )}
 
 
