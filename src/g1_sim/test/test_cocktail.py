@@ -6,7 +6,7 @@ from g1_sim import tasks
 from g1_sim.experts import expert_for
 from g1_sim.parts.vessel import pours
 from g1_sim.tasks.base import Terminal
-from g1_sim.tasks.cocktail import SHAKE_TRAVEL, closed, hands_on
+from g1_sim.tasks.cocktail_judge import SHAKE_TRAVEL, closed, hands_on
 from g1_sim.world import World
 
 UP = np.array([0.0, 0.0, 1.0])
