@@ -246,6 +246,10 @@ class Bar:
             return
         for name in self.world.bodies:
             if self.holds(side, name):
+                # It may have been about to close, low over what stands there.
+                yield from self.expert.grip(side, 1.0, rate=GRIP_RATE)
+                hand, rotation = self.expert.hand(side)
+                yield from self.expert.move(side, hand + LIFT * UP, rotation, speed=0.15)
                 yield from self.put(side, name, self.place_of(name))
                 break
         yield from self.leave(side)
