@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from g1_description.errors import alternatives
 from g1_sim.errors import UnknownTaskError
+from g1_sim.experts.cocktail import cocktail
 from g1_sim.experts.cooler import cooler
 from g1_sim.experts.correct import correct
 from g1_sim.experts.flaws import Flaws
@@ -24,6 +25,7 @@ SCRIPTS: dict[str, Callable[[Expert], Script]] = {
     'correct': correct,
     'freezer': freezer,
     'shoebox': shoebox,
+    'cocktail': cocktail,
 }
 
 

@@ -20,6 +20,8 @@ _UP = np.array([0.0, 0.0, 1.0])
 # Height of the TCP over the tallest item at which an open hand passes clear of it, m.
 _CLEAR = 0.045
 _ATTEMPTS = 4
+# Closure from which on a hand may hold something; distance of a joint from its rest, rad.
+_CLOSED, _AT_REST = 0.3, 0.1
 # Where on a board a hand reaches well, m to its own side.
 _PLACE_Y = (0.10, 0.24)
 
@@ -31,13 +33,42 @@ def restock(expert: Expert) -> Script:
     if expert.flaws.wrong_item:
         item = next(other for other in facts['items'].values() if other is not item)
     side = 0 if expert.world.body_position(item.name)[1] > 0.0 else 1
-    for _ in range(_ATTEMPTS):
-        yield from _pick(expert, side, item)
+    taken_over = next((hand for hand in (0, 1) if _closed_on(expert, hand, item)), None)
+    if taken_over is None:
+        for hand in (0, 1):
+            yield from _free(expert, hand)
+    else:
+        # It may have been about to close.
+        side = taken_over
+        yield from expert.grip(side, 1.0)
+    for attempt in range(_ATTEMPTS):
+        if attempt > 0 or taken_over is None:
+            yield from _pick(expert, side, item)
         if _held(expert, side, item):
             yield from _place(expert, side, item)
             if abs(expert.world.body_position(item.name)[2] - facts['board']) < 0.02:
                 return
         yield from _recover(expert, side)
+
+
+def _closed_on(expert: Expert, side: int, item: Item) -> bool:
+    """Whether a hand had this upright item in its grip when the script began."""
+    return bool(expert.command[7 + 8 * side] > _CLOSED and _held(expert, side, item)
+                and expert.world.body_rotation(item.name)[2, 2] > 0.95)
+
+
+def _free(expert: Expert, side: int) -> Script:
+    """Set down what a hand holds that was at work when the script began, and bring it to rest."""
+    rest = expert.posture[8 * side:8 * side + 8]
+    if np.max(np.abs(expert.command[8 * side:8 * side + 8] - rest)) < _AT_REST:
+        return
+    facts = expert.world.scene.facts
+    for item in facts['items'].values():
+        drop = expert.world.body_position(item.name)[2] - facts['counter']
+        hand, rotation = expert.hand(side)
+        if _closed_on(expert, side, item) and hand[0] < facts['shelf_x'][0] and drop > 0.0:
+            yield from expert.move(side, hand - drop * _UP, rotation, speed=0.2)
+    yield from _recover(expert, side)
 
 
 def _pick(expert: Expert, side: int, item: Item) -> Script:

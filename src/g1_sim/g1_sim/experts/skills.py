@@ -29,6 +29,7 @@ _SWING_ITERATIONS = 25
 _JOINT_STEP = 0.05
 _GRIP_STEP = 0.06
 _ARRIVED = 0.008
+_ADJUST_GAIN = 0.07
 _PATIENCE = 12
 _AT_REST = 0.1
 _ENDED = object()
@@ -113,12 +114,18 @@ class Expert:
         for _ in range(steps):
             yield
 
-    def grip(self, side: int, closure: float) -> Script:
-        """Bring a gripper to a closure, 0 open to 1 closed, and let it settle."""
+    def grip(self, side: int, closure: float, *, rate: float = _GRIP_STEP) -> Script:
+        """Bring a gripper to a closure, 0 open to 1 closed, and let it settle.
+
+        Args:
+            side: 0 left, 1 right.
+            closure: Where to.
+            rate: Change of the closure in a control step.
+        """
         at = 7 + 8 * side
         closure = min(closure, 1.0 - self.flaws.weak_grip)
         while abs(self.command[at] - closure) > 1e-9:
-            self.command[at] += np.clip(closure - self.command[at], -_GRIP_STEP, _GRIP_STEP)
+            self.command[at] += np.clip(closure - self.command[at], -rate, rate)
             yield
         yield from self.wait(5)
 
@@ -154,8 +161,32 @@ class Expert:
             self._towards(side, position, rotation, yaw_weight)
             yield
 
+    def adjust(
+        self, side: int, rotation: Array, error: Callable[[], Array], *, within: float = 0.0015,
+        steps: int = 30,
+    ) -> Script:
+        """Shift a hand until a measured error has vanished, for what must fit closely.
+
+        Args:
+            side: 0 left, 1 right.
+            rotation: (3, 3) orientation that the hand keeps.
+            error: Returns how far what it holds is still to go, (3,) m, base_link.
+            within: Error that is good enough, m.
+            steps: Most control steps that it may take.
+        """
+        self.kinematics.place(np.concatenate([self.command, self._waist]))
+        position, _ = self.kinematics.pose(side)
+        for _ in range(steps):
+            left = error()
+            if float(np.linalg.norm(left)) < within:
+                return
+            position = position + _ADJUST_GAIN * left
+            self._towards(side, position, rotation, 1.0)
+            yield
+
     def swing(
         self, side: int, position: Array, rotation: Array, *, yaw_weight: float = 1.0,
+        speed: float = _SWING_SPEED,
     ) -> Script:
         """Bring a hand to a pose smoothly in joint space, where no joint limit is in the way.
 
@@ -164,12 +195,13 @@ class Expert:
             position: (3,) goal of the TCP, m, base_link.
             rotation: (3, 3) goal orientation.
             yaw_weight: See ArmKinematics.solve.
+            speed: Peak speed of the fastest joint, rad/s.
         """
         arm = slice(0, 7) if side == 0 else slice(8, 15)
         yield from self._swing(side, self.kinematics.solve(
             side, position, rotation, np.concatenate([self.posture, self._waist]),
             self.posture[arm],
-            iterations=_SWING_ITERATIONS, yaw_weight=yaw_weight))
+            iterations=_SWING_ITERATIONS, yaw_weight=yaw_weight), speed)
 
     def trace(
         self, side: int, path: Callable[[float], tuple[Array, Array]], seconds: float, *,
@@ -194,15 +226,16 @@ class Expert:
         arm = slice(0, 7) if side == 0 else slice(8, 15)
         return float(np.max(np.abs(self.command[arm] - self.posture[arm]))) < _AT_REST
 
-    def rest(self, side: int) -> Script:
+    def rest(self, side: int, *, speed: float = _SWING_SPEED) -> Script:
         """Bring an arm back to its rest posture, smoothly in joint space."""
-        yield from self._swing(side, self.posture[slice(0, 7) if side == 0 else slice(8, 15)])
+        arm = slice(0, 7) if side == 0 else slice(8, 15)
+        yield from self._swing(side, self.posture[arm], speed)
 
-    def _swing(self, side: int, goal: Array) -> Script:
+    def _swing(self, side: int, goal: Array, speed: float) -> Script:
         arm = slice(0, 7) if side == 0 else slice(8, 15)
         start = self.command[arm].copy()
         way = goal - start
-        seconds = 1.875 * float(np.max(np.abs(way))) / _SWING_SPEED
+        seconds = 1.875 * float(np.max(np.abs(way))) / speed
         steps = max(1, round(self.flaws.slowness * seconds * RATE))
         for i in range(1, steps + 1):
             self.command[arm] = start + minimum_jerk(i / steps) * way

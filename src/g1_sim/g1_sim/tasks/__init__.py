@@ -6,6 +6,7 @@ from __future__ import annotations
 from g1_description.errors import alternatives
 from g1_sim.errors import UnknownTaskError
 from g1_sim.tasks.base import Judge, Task, Terminal, Verdict
+from g1_sim.tasks.cocktail import Cocktail
 from g1_sim.tasks.cooler import Cooler
 from g1_sim.tasks.correct import Correct
 from g1_sim.tasks.freezer import Freezer
@@ -21,6 +22,7 @@ TASKS: dict[str, Task] = {task.name: task for task in (
     Freezer(),
     Shoebox(),
 )}
+TASKS: dict[str, Task] = {task.name: task for task in (Restock(), Cocktail())}
 
 
 def get(name: str) -> Task:
