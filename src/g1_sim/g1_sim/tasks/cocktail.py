@@ -48,7 +48,7 @@ class Cocktail:
     """Eight subtasks with both hands; bottles stand on a shelf, the rest on a counter."""
 
     name = 'cocktail'
-    time_limit = 90.0
+    time_limit = 96.0
     subtasks: Sequence[str] = (
         'shaker placed', 'first poured', 'second poured', 'lid on', 'shaken', 'lid off',
         'glass filled', 'glass served')
