@@ -99,6 +99,10 @@ class World:
         address = self.model.jnt_dofadr[self.model.body_jntadr[self.bodies[name]]]
         return float(np.linalg.norm(self.data.qvel[address:address + 3]))
 
+    def joint_position(self, name: str) -> float:
+        """Return a scene joint's position, m or rad."""
+        return float(self.data.qpos[self.model.joint(name).qposadr[0]])
+
     def resting(self, name: str) -> bool:
         """Whether a free body has come to rest."""
         return self.body_speed(name) < _RESTING

@@ -8,13 +8,17 @@ from collections.abc import Callable
 from g1_description.errors import alternatives
 from g1_sim.errors import UnknownTaskError
 from g1_sim.experts.flaws import Flaws
+from g1_sim.experts.juice import juice
 from g1_sim.experts.restock import restock
 from g1_sim.experts.skills import Expert, Script
 from g1_sim.world import World
 
 __all__ = ['SCRIPTS', 'Expert', 'Flaws', 'Script', 'expert_for']
 
-SCRIPTS: dict[str, Callable[[Expert], Script]] = {'restock': restock}
+SCRIPTS: dict[str, Callable[[Expert], Script]] = {
+    'restock': restock,
+    'juice': juice,
+}
 
 
 def expert_for(world: World, flaws: Flaws | None = None) -> Expert:

@@ -6,11 +6,15 @@ from __future__ import annotations
 from g1_description.errors import alternatives
 from g1_sim.errors import UnknownTaskError
 from g1_sim.tasks.base import Judge, Task, Terminal, Verdict
+from g1_sim.tasks.juice import Juice
 from g1_sim.tasks.restock import Restock
 
 __all__ = ['TASKS', 'Judge', 'Task', 'Terminal', 'Verdict', 'get']
 
-TASKS: dict[str, Task] = {task.name: task for task in (Restock(),)}
+TASKS: dict[str, Task] = {task.name: task for task in (
+    Restock(),
+    Juice(),
+)}
 
 
 def get(name: str) -> Task:
