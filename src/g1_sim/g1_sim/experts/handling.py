@@ -17,7 +17,7 @@ UP = np.array([0.0, 0.0, 1.0])
 # The hand points down a little, rad, so that the wrist is high enough for the bent elbow.
 DOWN = 0.27
 # How far a hand draws up from what it let go of, m, but no higher than _CEILING in base_link.
-_UP_BY, _CEILING = 0.12, 0.90
+_UP_BY, _CEILING = 0.12, 0.91
 _TILT = 1.40
 _NEAR = 0.03
 _AT_REST = 0.15
@@ -83,15 +83,37 @@ def pick(
     above = np.array([grasp[0], grasp[1], clear])
     yield from expert.grip(side, 0.0)
     yield from expert.swing(side, above, reach(above, side))
-    yield from expert.move(side, grasp, rotation, speed=0.3)
+    yield from expert.move(side, grasp, rotation, speed=0.4)
     yield from expert.grip(side, 1.0)
     raised = grasp + lift * UP
-    yield from expert.move(side, raised, reach(raised, side), speed=0.25, exact=False)
+    yield from expert.move(side, raised, reach(raised, side), speed=0.3, exact=False)
 
 
-def carry(expert: Expert, side: int, thing: Thing, goal: Array) -> Script:
-    """Bring a held thing's origin over a spot, (3,) m, in the orientation that suits the arm."""
-    yield from expert.move(side, *_hand_for(expert, side, thing, goal), speed=0.35)
+def carry(
+    expert: Expert, side: int, thing: Thing, goal: Array, *, yaw: float | None = None,
+    level: bool = True,
+) -> Script:
+    """Bring a held thing's origin over a spot.
+
+    Args:
+        expert: The expert.
+        side: 0 left, 1 right.
+        thing: What the hand holds.
+        goal: Where its origin is to be, (3,) m, base_link.
+        yaw: The hand's yaw there, rad; what suits the arm by default.
+        level: Whether to hold it upright, however it hangs in the hand.
+    """
+    hand, turned = expert.hand(side)
+    body = expert.world.body_rotation(thing.name)
+    inside = turned.T @ (expert.world.body_position(thing.name) - hand)
+    position = goal
+    for _ in range(2):
+        rotation = reach(position, side) if yaw is None else facing(yaw, DOWN)
+        if level:
+            lean = np.cross(rotation @ turned.T @ body[:, 2], UP)
+            rotation = rotated(rotation, lean)
+        position = goal - rotation @ inside
+    yield from expert.move(side, position, rotation, speed=0.40)
 
 
 def put(expert: Expert, side: int, thing: Thing, spot: Array, *, over: float = 0.03) -> Script:
@@ -103,20 +125,8 @@ def put(expert: Expert, side: int, thing: Thing, spot: Array, *, over: float = 0
     height = float(expert.world.body_position(thing.name)[2])
     yield from carry(expert, side, thing, np.array([*goal[:2], max(height, goal[2] + over)]))
     # Once more from here: how it hangs in the hand is seen now.
-    position, rotation = _hand_for(expert, side, thing, goal + 0.002 * UP)
-    yield from expert.move(side, position, rotation, speed=0.2)
+    yield from carry(expert, side, thing, goal + 0.002 * UP)
     yield from release(expert, side)
-
-
-def _hand_for(expert: Expert, side: int, thing: Thing, goal: Array) -> tuple[Array, Array]:
-    """Return the hand's pose that brings a held thing's origin to a goal, upright."""
-    hand, turned = expert.hand(side)
-    inside = turned.T @ (expert.world.body_position(thing.name) - hand)
-    position = goal
-    for _ in range(2):
-        rotation = reach(position, side)
-        position = goal - rotation @ inside
-    return position, rotation
 
 
 def release(expert: Expert, side: int) -> Script:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g1_sim.experts.handling import (
+    DOWN,
     UP,
     carry,
     grasp_point,
@@ -33,8 +34,13 @@ _POUR_AT = (0.56, -0.03)
 _HAND_OVER_AT = (0.56, -0.02)
 # Past the juicer, with the jug in the hand.
 _ROUND = (0.57, 0.13)
+# How far the taking and the giving hand turn inwards to meet, rad: the fingers of the one must
+# stay clear of the camera on the wrist of the other.
+_TAKING, _GIVING = 1.5, 1.4
+# How far the taking hand is closed on its way, 0 to 1, for the same reason.
+_NARROW = 0.2
 # Where the two hands hold the glass, m above its base and below its rim.
-_LOW, _HIGH = 0.038, 0.022
+_LOW, _HIGH = 0.035, 0.020
 
 
 def juice(expert: Expert) -> Script:
@@ -63,7 +69,6 @@ def _open(expert: Expert) -> Script:
             yield from put(expert, side, lid, facts['mat'] + lid.depth * UP)
         else:
             yield from release(expert, side)
-        yield from expert.rest(side)
 
 
 def _fill(expert: Expert, which: int) -> Script:
@@ -77,7 +82,7 @@ def _fill(expert: Expert, which: int) -> Script:
             return
         yield from pick(expert, side, fruit, clear=_clear(expert), lift=0.14)
         if holds(expert, side, fruit):
-            yield from carry(expert, side, fruit, expert.place_at(over))
+            yield from carry(expert, side, fruit, expert.place_at(over), level=False)
         yield from release(expert, side)
         yield from expert.rest(side)
 
@@ -120,6 +125,7 @@ def _pour(expert: Expert) -> Script:
     for _ in range(_ATTEMPTS):
         yield from together(_take_glass(expert), _take_jug(expert))
         if holds(expert, lead, jug) and holds(expert, other, glass, _LOW):
+            yield from carry(expert, other, glass, layout.spot(*_POUR_AT, above=0.03))
             break
     if holds(expert, lead, jug):
         yield from pour(expert, lead, jug, mouth(world, glass))
@@ -137,7 +143,8 @@ def _take_jug(expert: Expert) -> Script:
     if holds(expert, side, jug):
         return
     yield from start_over(expert, side)
-    yield from pick(expert, side, jug, clear=_clear(expert), lift=0.10)
+    yield from pick(expert, side, jug, clear=_clear(expert), lift=0.08)
+    yield from carry(expert, side, jug, facts['layout'].spot(*_ROUND, above=0.14))
 
 
 def _take_glass(expert: Expert) -> Script:
@@ -147,7 +154,6 @@ def _take_glass(expert: Expert) -> Script:
         return
     yield from start_over(expert, side)
     yield from pick(expert, side, glass, clear=_clear(expert), height=_LOW, lift=0.03)
-    yield from carry(expert, side, glass, facts['layout'].spot(*_POUR_AT, above=0.03))
 
 
 def _serve(expert: Expert) -> Script:
@@ -177,14 +183,11 @@ def _hand_over(expert: Expert, high: float) -> Script:
     glass = expert.world.scene.facts['glass']
     lead, other = layout.lead, layout.other
     at = layout.spot(*_HAND_OVER_AT, above=0.09)
-    inside, rotation = expert.hand(other)
-    towards = facing(layout.sign * 1.35, 0.2)
-    offset = rotation.T @ (expert.world.body_position('glass') - inside)
-    yield from expert.move(other, at - towards @ offset, towards, speed=0.3)
+    yield from carry(expert, other, glass, at, yaw=layout.sign * _GIVING)
     spot = grasp_point(expert, glass, high)
-    taking = facing(-layout.sign * 1.35, 0.2)
+    taking = facing(-layout.sign * _TAKING, DOWN)
     grasp = expert.grasp_at(spot, taking)
-    yield from expert.grip(lead, 0.0)
+    yield from expert.grip(lead, _NARROW)
     yield from expert.swing(lead, grasp - 0.12 * taking[:, 2], taking)
     yield from expert.move(lead, grasp, taking, speed=0.25)
     yield from expert.grip(lead, 1.0)

@@ -64,7 +64,7 @@ class Lid:
 
     depth = 0.012
     """Height of the plug, m."""
-    grasp_height = 0.040
+    grasp_height = 0.034
     """Where a hand holds the knob, m above the origin."""
 
 
@@ -109,7 +109,7 @@ def add_lid(spec: mujoco.MjSpec, lid: Lid) -> None:
     """Add a lid as a free body."""
     body = spec.worldbody.add_body(name=lid.name)
     body.add_freejoint(name=lid.name)
-    rim, knob = 0.005, 0.026
+    rim, knob = 0.005, 0.023
     for part, size, height, mass in (
             ('', (lid.radius, rim, 0), rim, 0.08),
             ('/plug', (lid.plug, lid.depth / 2.0, 0), -lid.depth / 2.0, 0.04),

@@ -99,10 +99,10 @@ class Juice:
             return layout.spot(x + dx, y + dy)
 
         at = spot(0.70, 0.03, 0.006)
-        pot = Pot((float(at[0]), float(at[1])), top, 0.055,
-                  rng.uniform(0.122, 0.128) if shifted else rng.uniform(0.112, 0.120))
+        pot = Pot((float(at[0]), float(at[1])), top, 0.060,
+                  rng.uniform(0.104, 0.109) if shifted else rng.uniform(0.110, 0.116))
         add_pot(spec, 'juicer', pot, (0.86, 0.86, 0.84, 1.0))
-        lid = Lid('lid', 0.068, 0.051, (0.25, 0.27, 0.30, 1.0), friction=friction)
+        lid = Lid('lid', 0.072, 0.056, (0.25, 0.27, 0.30, 1.0), friction=friction)
         add_lid(spec, lid)
         low, high = (0.0275, 0.0355) if shifted else (0.030, 0.034)
         jug = Vessel('jug', rng.uniform(low, high), rng.uniform(0.12, 0.13), 0.30,
@@ -110,7 +110,7 @@ class Juice:
         glass = Vessel('glass', rng.uniform(0.028, 0.031), rng.uniform(0.125, 0.135), 0.15,
                        _GLASS, _GLASS, friction)
         labels = [str(label) for label in rng.choice(list(FRUITS), size=2, replace=False)]
-        low, high = (0.0250, 0.0315) if shifted else (0.027, 0.030)
+        low, high = (0.0245, 0.0310) if shifted else (0.027, 0.030)
         fruits = tuple(Fruit(f'fruit{i}', label, rng.uniform(low, high), friction)
                        for i, label in enumerate(labels))
         for vessel in (jug, glass):
@@ -123,7 +123,7 @@ class Juice:
         button, mat, tray = spot(0.72, 0.16, 0.008), spot(0.64, 0.25), spot(0.55, 0.15)
         add_button(spec, 'button', button, BUTTON_HEIGHT, (0.80, 0.10, 0.10, 1.0))
         colour = str(rng.choice(list(TRAYS)))
-        add_mark(spec, 'mat', mat, 0.075, (0.80, 0.78, 0.70, 1.0))
+        add_mark(spec, 'mat', mat, 0.08, (0.80, 0.78, 0.70, 1.0))
         add_mark(spec, 'tray', tray, TRAY_RADIUS, TRAYS[colour])
         placements = {
             'lid': (np.array([*pot.centre, pot.rim + 0.0005]), _IDENTITY),
