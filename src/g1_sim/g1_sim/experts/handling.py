@@ -83,7 +83,7 @@ def pick(
     above = np.array([grasp[0], grasp[1], clear])
     yield from expert.grip(side, 0.0)
     yield from expert.swing(side, above, reach(above, side))
-    yield from expert.move(side, grasp, rotation, speed=0.4)
+    yield from expert.move(side, grasp, rotation, speed=0.3)
     yield from expert.grip(side, 1.0)
     raised = grasp + lift * UP
     yield from expert.move(side, raised, reach(raised, side), speed=0.3, exact=False)

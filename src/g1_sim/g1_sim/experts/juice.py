@@ -34,6 +34,8 @@ _POUR_AT = (0.56, -0.03)
 _HAND_OVER_AT = (0.56, -0.02)
 # Past the juicer, with the jug in the hand.
 _ROUND = (0.57, 0.13)
+# How far the hand that holds the glass turns inwards, rad, to stay clear of the jug's hand.
+_HOLDING = 0.85
 # How far the taking and the giving hand turn inwards to meet, rad: the fingers of the one must
 # stay clear of the camera on the wrist of the other.
 _TAKING, _GIVING = 1.5, 1.4
@@ -125,7 +127,8 @@ def _pour(expert: Expert) -> Script:
     for _ in range(_ATTEMPTS):
         yield from together(_take_glass(expert), _take_jug(expert))
         if holds(expert, lead, jug) and holds(expert, other, glass, _LOW):
-            yield from carry(expert, other, glass, layout.spot(*_POUR_AT, above=0.03))
+            yield from carry(expert, other, glass, layout.spot(*_POUR_AT, above=0.03),
+                             yaw=layout.sign * _HOLDING)
             break
     if holds(expert, lead, jug):
         yield from pour(expert, lead, jug, mouth(world, glass))

@@ -44,7 +44,7 @@ class Vessel:
     @property
     def grasp_height(self) -> float:
         """Where a hand holds it, m above its base."""
-        return 0.5 * self.height
+        return 0.42 * self.height
 
 
 @dataclass(frozen=True)

@@ -71,8 +71,8 @@ class Fruit:
     """m."""
     friction: float
 
-    grasp_height = 0.0
-    """A hand holds it at its centre."""
+    grasp_height = 0.009
+    """A hand holds it a little above its centre, to keep off the counter, m."""
 
 
 class Juice:
@@ -105,9 +105,9 @@ class Juice:
         lid = Lid('lid', 0.072, 0.056, (0.25, 0.27, 0.30, 1.0), friction=friction)
         add_lid(spec, lid)
         low, high = (0.0275, 0.0355) if shifted else (0.030, 0.034)
-        jug = Vessel('jug', rng.uniform(low, high), rng.uniform(0.12, 0.13), 0.30,
+        jug = Vessel('jug', rng.uniform(low, high), rng.uniform(0.13, 0.14), 0.30,
                      (0.88, 0.90, 0.90, 1.0), _JUICE, friction)
-        glass = Vessel('glass', rng.uniform(0.028, 0.031), rng.uniform(0.125, 0.135), 0.15,
+        glass = Vessel('glass', rng.uniform(0.028, 0.031), rng.uniform(0.132, 0.140), 0.15,
                        _GLASS, _GLASS, friction)
         labels = [str(label) for label in rng.choice(list(FRUITS), size=2, replace=False)]
         low, high = (0.0245, 0.0310) if shifted else (0.027, 0.030)
