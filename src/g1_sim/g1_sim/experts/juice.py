@@ -28,7 +28,7 @@ Array = NDArray[np.float64]
 
 _ATTEMPTS = 3
 # Height over the counter at which an open hand passes over jug and glass, m.
-_CLEAR = 0.17
+_CLEAR = 0.185
 # Where the hands meet, m, as places of the layout.
 _POUR_AT = (0.56, -0.03)
 _HAND_OVER_AT = (0.56, -0.02)
@@ -42,7 +42,7 @@ _TAKING, _GIVING = 1.5, 1.4
 # How far the taking hand is closed on its way, 0 to 1, for the same reason.
 _NARROW = 0.2
 # Where the two hands hold the glass, m above its base and below its rim.
-_LOW, _HIGH = 0.035, 0.020
+_LOW, _HIGH = 0.035, 0.015
 
 
 def juice(expert: Expert) -> Script:
@@ -66,7 +66,7 @@ def _open(expert: Expert) -> Script:
     for _ in range(_ATTEMPTS):
         if opened(world) == 1.0 or filled(world, 1) == 1.0:
             return
-        yield from pick(expert, side, lid, clear=_clear(expert) + 0.02)
+        yield from pick(expert, side, lid, clear=_clear(expert))
         if holds(expert, side, lid):
             yield from put(expert, side, lid, facts['mat'] + lid.depth * UP)
         else:
@@ -82,7 +82,7 @@ def _fill(expert: Expert, which: int) -> Script:
     for _ in range(_ATTEMPTS):
         if filled(world, which) == 1.0:
             return
-        yield from pick(expert, side, fruit, clear=_clear(expert), lift=0.14)
+        yield from pick(expert, side, fruit, clear=_clear(expert), lift=0.16)
         if holds(expert, side, fruit):
             yield from carry(expert, side, fruit, expert.place_at(over), level=False)
         yield from release(expert, side)
@@ -127,7 +127,7 @@ def _pour(expert: Expert) -> Script:
     for _ in range(_ATTEMPTS):
         yield from together(_take_glass(expert), _take_jug(expert))
         if holds(expert, lead, jug) and holds(expert, other, glass, _LOW):
-            yield from carry(expert, other, glass, layout.spot(*_POUR_AT, above=0.03),
+            yield from carry(expert, other, glass, layout.spot(*_POUR_AT, above=0.024),
                              yaw=layout.sign * _HOLDING)
             break
     if holds(expert, lead, jug):
@@ -156,7 +156,7 @@ def _take_glass(expert: Expert) -> Script:
     if holds(expert, side, glass, _LOW):
         return
     yield from start_over(expert, side)
-    yield from pick(expert, side, glass, clear=_clear(expert), height=_LOW, lift=0.03)
+    yield from pick(expert, side, glass, clear=_clear(expert), height=_LOW, lift=0.024)
 
 
 def _serve(expert: Expert) -> Script:
@@ -185,7 +185,7 @@ def _hand_over(expert: Expert, high: float) -> Script:
     layout: Layout = expert.world.scene.facts['layout']
     glass = expert.world.scene.facts['glass']
     lead, other = layout.lead, layout.other
-    at = layout.spot(*_HAND_OVER_AT, above=0.09)
+    at = layout.spot(*_HAND_OVER_AT, above=0.075)
     yield from carry(expert, other, glass, at, yaw=layout.sign * _GIVING)
     spot = grasp_point(expert, glass, high)
     taking = facing(-layout.sign * _TAKING, DOWN)

@@ -107,7 +107,7 @@ class Juice:
         low, high = (0.0275, 0.0355) if shifted else (0.030, 0.034)
         jug = Vessel('jug', rng.uniform(low, high), rng.uniform(0.13, 0.14), 0.30,
                      (0.88, 0.90, 0.90, 1.0), _JUICE, friction)
-        glass = Vessel('glass', rng.uniform(0.028, 0.031), rng.uniform(0.132, 0.140), 0.15,
+        glass = Vessel('glass', rng.uniform(0.028, 0.031), rng.uniform(0.136, 0.144), 0.15,
                        _GLASS, _GLASS, friction)
         labels = [str(label) for label in rng.choice(list(FRUITS), size=2, replace=False)]
         low, high = (0.0245, 0.0310) if shifted else (0.027, 0.030)
