@@ -26,17 +26,21 @@ _AT_REST = 0.15
 class Thing(Protocol):
     """What a hand can hold: a free body and where it is held."""
 
-    name: str
-    grasp_height: float
+    @property
+    def name(self) -> str:
+        """Name of its body."""
+
+    @property
+    def grasp_height(self) -> float:
+        """Where a hand holds it, m above its origin."""
 
 
 def reach(position: Array, side: int, *, down: float = DOWN) -> Array:
     """Return the orientation, (3, 3), in which a hand comes to a point over a counter well.
 
     A fit, to 0.07 rad, of the yaw that keeps the arm farthest from its joints' limits, with the
-    waist at LIFT and PITCH and the hand pointing DOWN; the arm has 0.1 rad and more to spare there.
-    It holds for x from 0.54 to 0.72 m, y from -0.04 to 0.28 m to the hand's own side and z from
-    0.72 to 0.90 m.
+    waist at LIFT and PITCH and the hand pointing DOWN, 0.1 rad at least. It holds for x
+    from 0.54 to 0.72 m, y from -0.04 to 0.28 m to the hand's own side, z from 0.72 to 0.90 m.
 
     Args:
         position: Of the TCP, (3,) m, base_link.
@@ -139,13 +143,21 @@ def release(expert: Expert, side: int) -> Script:
 
 
 def pour(
-    expert: Expert, side: int, source: Vessel, target: Array, *, seconds: float = 1.0,
+    expert: Expert, side: int, source: Vessel, target: Array, *, outwards: bool = False,
+    seconds: float = 1.0,
 ) -> Script:
-    """Bring a held vessel's mouth over a spot, (3,) m, tilt it by rolling the hand, and back.
+    """Bring a held vessel's mouth over a spot, tilt it by rolling the hand, and tilt it back.
 
-    The hand rolls so that the vessel's mouth turns towards the robot and to the other hand.
+    Args:
+        expert: The expert.
+        side: 0 left, 1 right.
+        source: What the hand holds.
+        target: Where the mouth is to be a little above, (3,) m, base_link.
+        outwards: Whether the mouth turns away from the robot, the hand being on this side of the
+            target; otherwise towards the robot, the hand being beyond.
+        seconds: How long it stays tilted.
     """
-    sign = 1.0 if side == 0 else -1.0
+    sign = 1.0 if (side == 0) != outwards else -1.0
     hand, rotation = expert.hand(side)
     lip = rotation.T @ (expert.world.body_position(source.name)
                         + source.height * expert.world.body_rotation(source.name)[:, 2] - hand)

@@ -21,7 +21,7 @@ _METAL = (0.70, 0.72, 0.75, 1.0)
 
 @dataclass(frozen=True)
 class Layout:
-    """Places on a counter, given for the left hand as the lead; mirrored if the right one leads."""
+    """Places on a counter, given for a leading left hand; mirrored if the right one leads."""
 
     lead: int
     """The hand that leads: 0 left, 1 right."""

@@ -21,7 +21,7 @@ Rgba = tuple[float, float, float, float]
 _ROBOT_AND_SCENE = 3
 _CYLINDER, _BOX = mujoco.mjtGeom.mjGEOM_CYLINDER, mujoco.mjtGeom.mjGEOM_BOX
 _POURING = float(np.cos(np.pi / 3))
-_ABOVE = 0.15
+_ABOVE = 0.18
 
 
 @dataclass(frozen=True)

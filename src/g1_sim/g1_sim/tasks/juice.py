@@ -21,13 +21,11 @@ from g1_sim.parts.vessel import (
     add_mark,
     add_pot,
     add_vessel,
-    mouth,
-    pours,
-    upright,
 )
 from g1_sim.scene import Distribution, Scene, room
 from g1_sim.tasks.base import Judge
 from g1_sim.tasks.pouring import Pouring, PouringJudge
+from g1_sim.tasks.serving import TRAY_RADIUS, closed, fallen, opened, pours_into_cup, served
 from g1_sim.tasks.stages import Stage
 from g1_sim.world import World
 
@@ -52,12 +50,12 @@ FRUITS = {
 }
 TRAYS = {'blue': (0.15, 0.30, 0.75, 1.0), 'black': (0.10, 0.10, 0.12, 1.0),
          'pink': (0.90, 0.50, 0.60, 1.0)}
-TRAY_RADIUS = 0.055
 BUTTON_HEIGHT = 0.065
 
 _CONSTANT = 4127
 _JUICE = (0.95, 0.60, 0.10, 1.0)
 _GLASS = (0.75, 0.88, 0.92, 1.0)
+_UP = np.array([0.0, 0.0, 1.0])
 _IDENTITY = np.array([1.0, 0.0, 0.0, 0.0])
 
 
@@ -127,16 +125,16 @@ class Juice:
         add_mark(spec, 'tray', tray, TRAY_RADIUS, TRAYS[colour])
         placements = {
             'lid': (np.array([*pot.centre, pot.rim + 0.0005]), _IDENTITY),
-            'jug': (spot(0.55, 0.0, 0.008) + (0.0, 0.0, 0.001), _IDENTITY),
-            'glass': (spot(0.68, -0.21) + (0.0, 0.0, 0.001), _IDENTITY),
-            **{fruit.name: (place + (0.0, 0.0, fruit.radius + 0.0005), _IDENTITY)
+            'jug': (spot(0.55, 0.0, 0.008) + 0.001 * _UP, _IDENTITY),
+            'glass': (spot(0.68, -0.21) + 0.001 * _UP, _IDENTITY),
+            **{fruit.name: (place + (fruit.radius + 0.0005) * _UP, _IDENTITY)
                for fruit, place in zip(fruits, places)}}
         phrase = PHRASES[int(rng.integers(len(PHRASES)))]
         return Scene(
             task=self.name, distribution=distribution, seed=seed,
             instruction=phrase.format(first=labels[0], second=labels[1], tray=colour),
             spec=spec, posture=ready_posture(), placements=placements, keep_out=(counter,),
-            facts={'layout': layout, 'pot': pot, 'lid': lid, 'jug': jug, 'glass': glass,
+            facts={'layout': layout, 'pot': pot, 'lid': lid, 'jug': jug, 'cup': glass,
                    'fruits': fruits, 'mat': mat, 'tray': tray, 'button': button,
                    'friction': friction})
 
@@ -148,21 +146,10 @@ class Juice:
             Stage('second fruit', lambda world: filled(world, 1)),
             Stage('closed', closed),
             Stage('pressed', pressed, lasting=False),
-            Stage('poured', Pouring(poured), lasting=False),
+            Stage('poured', Pouring(lambda world: pours_into_cup(world, world.scene.facts['jug'])),
+                  lasting=False),
             Stage('served', served))
-        return PouringJudge(world, stages, time_limit=self.time_limit, lost=_lost)
-
-
-def opened(world: World) -> float:
-    """Lid: 1 if it lies free on the counter, 0.5 if it is off the pot."""
-    facts = world.scene.facts
-    lid, pot = facts['lid'], facts['pot']
-    at = world.body_position('lid')
-    away = float(np.hypot(*(at[:2] - pot.centre)))
-    if (away > pot.inner + lid.radius and at[2] < pot.floor + 0.03 and world.resting('lid')
-            and not world.touched_by_robot('lid')):
-        return 1.0
-    return 0.5 if at[2] > pot.rim + lid.depth + 0.01 or away > pot.inner + lid.radius else 0.0
+        return PouringJudge(world, stages, time_limit=self.time_limit, lost=fallen)
 
 
 def filled(world: World, which: int) -> float:
@@ -174,47 +161,10 @@ def filled(world: World, which: int) -> float:
     return 0.5 if at[2] > facts['pot'].floor + fruit.radius + 0.03 else 0.0
 
 
-def closed(world: World) -> float:
-    """Lid: 1 if it sits in the pot's mouth and is let go of, 0.5 if it is over the pot."""
-    pot = world.scene.facts['pot']
-    at = world.body_position('lid')
-    if np.hypot(*(at[:2] - pot.centre)) > 0.03 or at[2] < pot.rim - 0.01:
-        return 0.0
-    seated = (abs(at[2] - pot.rim) < 0.004 and upright(world, 'lid')
-              and not world.touched_by_robot('lid'))
-    return 1.0 if seated else 0.5
-
-
 def pressed(world: World) -> float:
     """Button: 1 if it is pushed in by 80 percent, 0.5 by 40."""
     part = -world.joint_position('button') / BUTTON_TRAVEL
     return 1.0 if part > 0.8 else 0.5 if part > 0.4 else 0.0
-
-
-def poured(world: World) -> bool:
-    """Whether the jug pours into the standing glass now."""
-    facts = world.scene.facts
-    glass = facts['glass']
-    return upright(world, 'glass') and pours(
-        world, facts['jug'], mouth(world, glass), glass.radius)
-
-
-def served(world: World) -> float:
-    """Glass: 1 if it stands free on the tray, 0.5 if it is on the tray's side of the counter."""
-    facts = world.scene.facts
-    at, tray, layout = world.body_position('glass'), facts['tray'], facts['layout']
-    if (np.hypot(*(at - tray)[:2]) < TRAY_RADIUS and abs(at[2] - layout.top) < 0.01
-            and upright(world, 'glass') and world.resting('glass')
-            and not world.touched_by_robot('glass')):
-        return 1.0
-    return 0.5 if layout.sign * at[1] > 0.06 and upright(world, 'glass') else 0.0
-
-
-def _lost(world: World) -> str:
-    for name in world.scene.placements:
-        if world.body_position(name)[2] < 0.3:
-            return f'the {name} fell to the floor'
-    return ''
 
 
 def _add_fruit(spec: mujoco.MjSpec, fruit: Fruit) -> None:
