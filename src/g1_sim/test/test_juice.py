@@ -66,7 +66,7 @@ def press(world, judge, part=1.0):
 def pour(world, judge, steps):
     """Hold the jug on its side with its mouth over the glass."""
     facts = world.scene.facts
-    over = mouth(world, facts['cup']) + [0, 0, 0.06]
+    over = mouth(world, facts['cup']) + np.array([0, 0, 0.06])
     for _ in range(steps):
         put(world, 'jug', over - [facts['jug'].height, 0, 0], SIDEWAYS)
         verdict = judge.update()
