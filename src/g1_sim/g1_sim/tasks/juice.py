@@ -85,7 +85,7 @@ class Juice:
         """Draw a scene: which hand leads, which fruits, where all stands."""
         shifted = distribution == 'deploy'
         rng = np.random.default_rng([seed, 1 if shifted else 0, _CONSTANT])
-        top = rng.uniform(0.68, 0.70) + (rng.choice([-0.018, 0.018]) if shifted else 0.0)
+        top = rng.uniform(0.68, 0.70) + (rng.choice([-0.018, 0.012]) if shifted else 0.0)
         friction = rng.uniform(0.45, 0.6) if shifted else rng.uniform(0.7, 0.9)
         spec = room(light=rng.uniform(0.5, 0.8) if shifted else rng.uniform(0.85, 1.15))
         layout = Layout(int(rng.integers(2)), top)
