@@ -5,7 +5,7 @@ import pytest
 from g1_sim import tasks
 from g1_sim.experts import expert_for
 from g1_sim.parts.button import BUTTON_TRAVEL
-from g1_sim.parts.vessel import mouth
+from g1_sim.parts.pots import mouth
 from g1_sim.tasks.base import Terminal
 from g1_sim.tasks.juice import HELD_OUT_PHRASES, PHRASES
 from g1_sim.world import World

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from g1_description.mjcf import SCENE_CONTYPE
 from g1_sim.parts.button import BUTTON_TRAVEL, add_button
-from g1_sim.parts.counter import Layout, add_counter, ready_posture
-from g1_sim.parts.vessel import (
+from g1_sim.parts.layout import Layout, add_counter, ready_posture
+from g1_sim.parts.pots import (
     Lid,
     Pot,
     Vessel,

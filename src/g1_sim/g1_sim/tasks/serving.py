@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from g1_sim.parts.vessel import Vessel, mouth, pours, upright
+from g1_sim.parts.pots import Vessel, mouth, pours, upright
 from g1_sim.world import World
 
 TRAY_RADIUS = 0.055
