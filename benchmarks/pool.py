@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Time to make an offline pool without cameras, and whether it comes out the same twice.
 
-A pool of a tenth of the hours is made and its time scaled to ten hours of robot time; QUICK makes a
-hundredth. What a shorter pool spends at the ends of its cells makes the figure too high, not too low.
+A pool of a tenth of the hours is made and its time scaled to ten hours of robot time; QUICK makes
+less. What a shorter pool spends at the ends of its cells makes the figure too high, not too low.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from g1_sim.experts.cooler import cooler
 from g1_sim.experts.correct import correct
 from g1_sim.experts.flaws import Flaws
 from g1_sim.experts.freezer import freezer
+from g1_sim.experts.juice import juice
 from g1_sim.experts.restock import restock
 from g1_sim.experts.shoebox import shoebox
 from g1_sim.experts.skills import Expert, Script
@@ -26,6 +27,7 @@ SCRIPTS: dict[str, Callable[[Expert], Script]] = {
     'freezer': freezer,
     'shoebox': shoebox,
     'cocktail': cocktail,
+    'juice': juice,
 }
 
 

@@ -10,6 +10,7 @@ from g1_sim.tasks.cocktail import Cocktail
 from g1_sim.tasks.cooler import Cooler
 from g1_sim.tasks.correct import Correct
 from g1_sim.tasks.freezer import Freezer
+from g1_sim.tasks.juice import Juice
 from g1_sim.tasks.restock import Restock
 from g1_sim.tasks.shoebox import Shoebox
 
@@ -20,6 +21,7 @@ TASKS: dict[str, Task] = {task.name: task for task in (
     Correct(),
     Freezer(),
     Cooler(),
+    Juice(),
     Cocktail(),
     Shoebox(),
 )}
