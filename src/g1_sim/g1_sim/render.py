@@ -41,7 +41,7 @@ class CameraRig:
         return {name: self._draw(world, name) for name in self.cameras}
 
     def view(
-        self, world: World, *, azimuth: float = 130.0, elevation: float = -20.0,
+        self, world: World, *, azimuth: float = 65.0, elevation: float = -25.0,
     ) -> NDArray[np.uint8]:
         """Return an image (height, width, 3), RGB, from beside the robot."""
         free = mujoco.MjvCamera()
