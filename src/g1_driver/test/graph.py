@@ -62,7 +62,7 @@ class Graph:
         return heard
 
     def until(self, condition, what='a condition'):
-        """Wait for messages to make a condition true."""
+        """Wait for messages to make a condition true; it must not call services."""
         end = time.monotonic() + PATIENCE
         with self._changed:
             while not condition():
