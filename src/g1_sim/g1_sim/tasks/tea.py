@@ -89,14 +89,14 @@ class Tea:
         for vessel in (pitcher, cup, caddy):
             add_vessel(spec, vessel)
         mat, tray = spot(0.62, 0.27), spot(0.55, 0.15)
-        aside = spot(0.715, -0.315, 0.006)
+        aside = spot(0.720, -0.330, 0.006)
         colour = str(rng.choice(list(COASTERS)))
         add_mark(spec, 'mat', mat, 0.065, (0.80, 0.78, 0.70, 1.0))
         add_mark(spec, 'coaster', tray, TRAY_RADIUS, COASTERS[colour])
         placements = {
             'lid': (np.array([*pot.centre, pot.rim + 0.0005]), _IDENTITY),
             'pitcher': (spot(0.55, 0.0, 0.008) + 0.001 * _UP, _IDENTITY),
-            'cup': (spot(0.67, -0.205, 0.008) + 0.001 * _UP, _IDENTITY),
+            'cup': (spot(0.67, -0.200, 0.008) + 0.001 * _UP, _IDENTITY),
             'caddy': (spot(0.55, -0.15) + 0.001 * _UP, _IDENTITY)}
         phrase = PHRASES[int(rng.integers(len(PHRASES)))]
         return Scene(
