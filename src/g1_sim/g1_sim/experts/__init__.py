@@ -16,6 +16,7 @@ from g1_sim.experts.juice import juice
 from g1_sim.experts.restock import restock
 from g1_sim.experts.shoebox import shoebox
 from g1_sim.experts.skills import Expert, Script
+from g1_sim.experts.tea import tea
 from g1_sim.world import World
 
 __all__ = ['SCRIPTS', 'Expert', 'Flaws', 'Script', 'expert_for']
@@ -28,6 +29,7 @@ SCRIPTS: dict[str, Callable[[Expert], Script]] = {
     'shoebox': shoebox,
     'cocktail': cocktail,
     'juice': juice,
+    'tea': tea,
 }
 
 

@@ -13,6 +13,7 @@ from g1_sim.tasks.freezer import Freezer
 from g1_sim.tasks.juice import Juice
 from g1_sim.tasks.restock import Restock
 from g1_sim.tasks.shoebox import Shoebox
+from g1_sim.tasks.tea import Tea
 
 __all__ = ['TASKS', 'Judge', 'Task', 'Terminal', 'Verdict', 'get']
 
@@ -21,6 +22,7 @@ TASKS: dict[str, Task] = {task.name: task for task in (
     Correct(),
     Freezer(),
     Cooler(),
+    Tea(),
     Juice(),
     Cocktail(),
     Shoebox(),
