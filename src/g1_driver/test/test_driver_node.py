@@ -31,7 +31,7 @@ from lwd_ros.errors import ParameterError
 from lwd_ros.qos import COMMAND, LATCHED, RECORD, SENSOR
 
 sys.path.insert(0, str(Path(__file__).parent))
-from graph import PATIENCE, Graph  # noqa: E402
+from graph import PATIENCE, Graph
 
 
 @pytest.fixture
