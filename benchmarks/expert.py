@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from g1_driver.safety.config import SafetyConfig
 from g1_driver.sim_robot import SimConfig, SimRobot
 from g1_sim.experts import expert_for
 from g1_sim.tasks.base import Terminal
+from lwd_rollout.workers import workers
 
 SEEDS = 20 if quick() else 200
 
@@ -43,7 +43,7 @@ def episode(argument: tuple[str, str, int]) -> tuple[bool, float, int, int]:
 def main() -> int:
     """Run the benchmark."""
     metrics: dict[str, float] = {}
-    with ProcessPoolExecutor() as pool:
+    with workers() as pool:
         for distribution in ('train', 'deploy'):
             began = time.perf_counter()
             # Scenes that no tuning of the expert has looked at begin at 10000.

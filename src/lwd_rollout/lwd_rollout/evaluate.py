@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from g1_sim.tasks.base import Terminal
 from lwd_rollout.errors import EvaluationError
 from lwd_rollout.runner import Film, MakeController, Outcome, Setting, expert, run_episode
 from lwd_rollout.statistics import bootstrap_mean, wilson
+from lwd_rollout.workers import workers
 
 Image = NDArray[np.uint8]
 
@@ -131,7 +131,7 @@ def evaluate(
         for name, distribution in pairs
         for i, seed in enumerate(seeds(plan.split, plan.first_seed, plan.episodes))]
     outcomes: dict[tuple[str, str], list[Outcome]] = {pair: [] for pair in pairs}
-    with ProcessPoolExecutor(processes or os.cpu_count() or 1) as pool:
+    with workers(processes) as pool:
         futures = [pool.submit(_episode, *job) for job in jobs]
         for done, future in enumerate(as_completed(futures), start=1):
             outcome = future.result()

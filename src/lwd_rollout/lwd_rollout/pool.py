@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,14 +26,13 @@ from g1_sim.experts.flaws import draw
 from g1_sim.seeds import SPLIT_SIZE, seeds
 from lwd_rollout.errors import PoolError
 from lwd_rollout.runner import Setting, expert, player, run_episode
+from lwd_rollout.workers import workers
 
 MIXTURE = {'expert': 0.516, 'failed': 0.348, 'rollout': 0.086, 'play': 0.05}
 """Shares of the hours. Expert and failed are the article's; how it divides the rest is unknown."""
 VERSION = 1
 MANIFEST, PLAN = 'manifest.json', 'pool.json'
 _PART = '.part'
-# A failed or successful rollout is drawn again until it comes out as its kind says.
-_MAX_DRAWS = 60
 _PLAY_SECONDS = 20.0
 
 
@@ -56,6 +54,8 @@ class PoolPlan:
     cameras: tuple[str, ...] = ()
     """What the robot sees; none by default: joints and privileged scene features only."""
     image_size: int = 128
+    max_draws: int = 60
+    """So many rollouts in a row may come out otherwise than their kind says."""
     version: int = VERSION
 
     def __post_init__(self) -> None:
@@ -144,7 +144,7 @@ def make(
     """
     _claim(folder, plan)
     planned = cells(plan)
-    with ProcessPoolExecutor(processes or os.cpu_count() or 1) as executor:
+    with workers(processes) as executor:
         pending: set[Future[tuple[Cell, float]]] = {
             executor.submit(_fill, folder, plan, cell) for cell in planned}
         while pending:
@@ -243,7 +243,7 @@ def _fill(folder: Path, plan: PoolPlan, cell: Cell) -> tuple[Cell, float]:
             filled, draws = filled + entry['steps'] / 30.0, 0
         else:
             draws += 1
-            if draws > _MAX_DRAWS:
+            if draws > plan.max_draws:
                 raise PoolError(
                     f'{draws} rollouts of {cell.task} in a row, and none is {cell.kind}; change '
                     f'severity ({plan.severity})')

@@ -105,9 +105,8 @@ def test_plans_that_cannot_be_are_refused(changes, text):
         PoolPlan(**changes)
 
 
-def test_a_kind_that_never_comes_out_is_an_error(tmp_path, monkeypatch):
-    monkeypatch.setattr(pools, '_MAX_DRAWS', 2)
-    plan = PoolPlan(hours=0.01, tasks=('restock',), severity=1e-9)
+def test_a_kind_that_never_comes_out_is_an_error(tmp_path):
+    plan = PoolPlan(hours=0.01, tasks=('restock',), severity=1e-9, max_draws=2)
     with pytest.raises(PoolError, match='3 rollouts of restock in a row, and none is failed'):
         make(tmp_path / 'one', plan, processes=1)
 
