@@ -33,12 +33,15 @@ class Outputs:
         self._monitor, self._failed = monitor, failed
         self._quality = config.cameras.jpeg_quality
         names = config.cameras.names
-        self._states = node.create_publisher(JointState, 'joint_states', SENSOR)
+        self._virtual = config.mode == LOCKSTEP
+        # Lockstep loses nothing, however busy the machine: who asks for every image gets it.
+        stream = RECORD if self._virtual else SENSOR
+        self._states = node.create_publisher(JointState, 'joint_states', stream)
         self._images = {
-            name: node.create_publisher(CompressedImage, f'{name}/image_raw/compressed', SENSOR)
+            name: node.create_publisher(CompressedImage, f'{name}/image_raw/compressed', stream)
             for name in names}
         self._infos = {
-            name: node.create_publisher(CameraInfo, f'{name}/camera_info', SENSOR)
+            name: node.create_publisher(CameraInfo, f'{name}/camera_info', stream)
             for name in names}
         self._ticks = node.create_publisher(Tick, 'tick', RECORD)
         self._executed = node.create_publisher(ExecutedCommand, 'executed_command', RECORD)
@@ -48,7 +51,6 @@ class Outputs:
             self._rewards = node.create_publisher(Reward, 'reward', RECORD)
             self._tasks = node.create_publisher(Task, 'task', LATCHED)
             self._sim_states = node.create_publisher(SimState, 'sim_state', RECORD)
-        self._virtual = config.mode == LOCKSTEP
         if self._virtual:
             self._clocks = node.create_publisher(ClockMessage, 'clock', SENSOR)
 

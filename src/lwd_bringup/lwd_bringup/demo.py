@@ -14,6 +14,7 @@ import rclpy
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from g1_driver.config import LOCKSTEP
 from lwd_bringup import contact_sheet
 from lwd_bringup.config import load
 from lwd_bringup.nodes import environment, plan
@@ -54,7 +55,8 @@ def run(
     cameras = config.driver.cameras.names
     with supervised.running():
         rclpy.init()
-        runner = EpisodeRunner('/' + config.robot, cameras)
+        runner = EpisodeRunner(
+            '/' + config.robot, cameras, lockstep=config.driver.mode == LOCKSTEP)
         try:
             with console.status('starting the robot'):
                 runner.wait_ready(commanded=config.expert)

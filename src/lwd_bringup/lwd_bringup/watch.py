@@ -58,8 +58,17 @@ class EpisodeResult:
 class EpisodeRunner(Node):
     """Resets the robot of its namespace, waits for the judge, counts messages."""
 
-    def __init__(self, namespace: str, cameras: tuple[str, ...], **options: object) -> None:
-        """Subscribe to a robot."""
+    def __init__(
+        self, namespace: str, cameras: tuple[str, ...], *, lockstep: bool, **options: object,
+    ) -> None:
+        """Subscribe to a robot.
+
+        Args:
+            namespace: The robot's.
+            cameras: Those to count and keep images of.
+            lockstep: Whether it offers its streams reliably, as it does in lockstep.
+            options: For the node.
+        """
         super().__init__('episode_runner', namespace=namespace, **options)
         self.ticks, self.executed, self.steps = Stream(), Stream(), Stream()
         self.missing_images = dict.fromkeys(cameras, 0)
@@ -82,7 +91,7 @@ class EpisodeRunner(Node):
         for name in cameras:
             self.create_subscription(
                 CompressedImage, f'{name}/image_raw/compressed', partial(self._on_image, name),
-                SENSOR_RECORD)
+                RECORD if lockstep else SENSOR_RECORD)
         self._reset = self.create_client(Reset, 'reset')
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self)
