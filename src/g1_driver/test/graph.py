@@ -75,10 +75,9 @@ class Graph:
         client = self.client.create_client(kind, name)
         assert client.wait_for_service(PATIENCE), f'no service {name}'
         future = client.call_async(request or kind.Request())
-        end = time.monotonic() + PATIENCE
-        while not future.done():
-            assert time.monotonic() < end, f'service {name} did not answer'
-            time.sleep(0.005)
+        answered = threading.Event()
+        future.add_done_callback(lambda _: answered.set())
+        assert answered.wait(PATIENCE), f'service {name} did not answer'
         return future.result()
 
     def close(self):

@@ -118,7 +118,7 @@ def read(folder: Path) -> Metadata:
     except FileNotFoundError as error:
         raise ReadError(
             f'{folder} has no {FILE}; if a recorder was interrupted there, recover it first '
-            '(lwd episode recover)') from error
+            '(lwd_data.recovery.recover)') from error
     except yaml.YAMLError as error:
         raise ReadError(f'{path} is no YAML: {error}') from error
     if not isinstance(content, Mapping) or _KEY not in content:

@@ -13,6 +13,7 @@ from mcap.exceptions import McapError
 from mcap.reader import make_reader
 from numpy.typing import NDArray
 from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import JointState
 
 from lwd_data import metadata as metadata_file
 from lwd_data.errors import ReadError
@@ -113,7 +114,6 @@ class EpisodeReader:
         for raw in self.messages({*kinds, 'joint_states'}):
             name = raw.topic.rpartition('/')[2]
             if name == 'joint_states':
-                from sensor_msgs.msg import JointState
                 states[raw.stamp_ns] = deserialize_message(raw.data, JointState)
                 continue
             message = deserialize_message(raw.data, kinds[name])

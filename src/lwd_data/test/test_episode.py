@@ -7,11 +7,12 @@ import textwrap
 
 import pytest
 import yaml
-from rclpy.serialization import deserialize_message, serialize_message
+from rclpy.serialization import deserialize_message
 from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import Reader
 
 from lwd_data import metadata
+from lwd_data.cdr import serialize
 from lwd_data.errors import ReadError, SchemaError, WriteError
 from lwd_data.reader import EpisodeReader
 from lwd_data.recovery import complete_messages, recover
@@ -24,7 +25,7 @@ SECOND = 1_000_000_000
 
 
 def tick(number):
-    return serialize_message(Tick(tick=number))
+    return serialize(Tick(tick=number))
 
 
 def write(folder, count=90, **options):
@@ -33,7 +34,7 @@ def write(folder, count=90, **options):
             writer.write('/g1_01/tick', TICK, tick(i), i * SECOND // 30)
             if i % 10 == 0:
                 writer.write('/g1_01/reward', 'lwd_msgs/msg/Reward',
-                             serialize_message(Reward(tick=i)), i * SECOND // 30)
+                             serialize(Reward(tick=i)), i * SECOND // 30)
     return folder
 
 
@@ -174,7 +175,7 @@ def test_recovery_is_safe_to_repeat_and_keeps_the_remains(tmp_path):
     writer = EpisodeWriter(folder, {'task': 'restock'}, segment_seconds=1.0)
     for i in range(45):
         # Long enough that more than one chunk is on disk.
-        message = serialize_message(Tick(tick=i, cameras=['x' * 60_000]))
+        message = serialize(Tick(tick=i, cameras=['x' * 60_000]))
         writer.write('/tick', TICK, message, i * SECOND // 30)
     writer._writer._writer.finish()
     writer._writer._file.flush()
