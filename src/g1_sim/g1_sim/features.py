@@ -1,13 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A scene as numbers of a fixed length: privileged observations, the same layout for every task.
 
-They say what is there, not what is asked: a policy must still read the instruction. Layout
-`scene-1`, all in base_link, m and rad:
-
-- hands: 2 x (TCP position 3, first two columns of its orientation 6);
-- bodies: 10 x (present 1, position 3, orientation 6, velocity 3, half size 3, colour 3);
-- joints of doors, drawers and lids: 4 x (present 1, position 1, velocity 1);
-- fixtures: 8 x (present 1, centre 3, half size 3, colour 3).
+They say what is there, not what is asked: a policy must still read the instruction. The layout is
+that of lwd_data.scene_layout.
 """
 
 from __future__ import annotations
@@ -19,13 +14,13 @@ from numpy.typing import NDArray
 from g1_description.mjcf import RobotIndex
 from g1_sim.errors import SceneError
 from g1_sim.world import World
+from lwd_data.scene_layout import SCENE_1
 
 Array = NDArray[np.float64]
 
-LAYOUT = 'scene-1'
-BODIES, JOINTS, FIXTURES = 10, 4, 8
-_HAND, _BODY, _JOINT, _FIXTURE = 9, 19, 3, 10
-SIZE = 2 * _HAND + BODIES * _BODY + JOINTS * _JOINT + FIXTURES * _FIXTURE
+LAYOUT, SIZE = SCENE_1.name, SCENE_1.size
+_HAND, _BODY, _JOINT, _FIXTURE = (group.size for group in SCENE_1.groups)
+_, BODIES, JOINTS, FIXTURES = (group.count for group in SCENE_1.groups)
 _SCENERY = ('floor', 'wall')
 
 
