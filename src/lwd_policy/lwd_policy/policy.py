@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The flow policy, and what the learner asks of any policy that it can train."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from lwd_policy import flow
+from lwd_policy.actions import ActionSpace
+from lwd_policy.backbone import Backbone
+from lwd_policy.config import ACTION_DIM, PolicyConfig
+from lwd_policy.expert import make_expert
+from lwd_policy.observation import Observation
+
+
+class FlowVla(Protocol):
+    """A vision-language-action policy with a flow: anything that has this can be trained here."""
+
+    actions: ActionSpace
+    """Commands to and from a_1."""
+
+    def context(self, observation: Observation) -> Tensor:
+        """Return what of B observations the velocities depend on; the first dimension is B."""
+
+    def velocity(self, context: Tensor, actions: Tensor, level: Tensor) -> Tensor:
+        """Return velocities (B, H, D) at a_w (B, H, D) and w (B,)."""
+
+    def __call__(self, observation: Observation, actions: Tensor, level: Tensor) -> Tensor:
+        """Return velocities (B, L, H, D) at a_w (B, L, H, D) and w (B, L)."""
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Return what can be trained."""
+
+
+class FlowPolicy(nn.Module):
+    """The policy of this project: a backbone and an action expert."""
+
+    def __init__(self, config: PolicyConfig | None = None) -> None:
+        """Build it as configured; its weights are random, its normalisation is not fitted."""
+        super().__init__()
+        self.config = config or PolicyConfig()
+        self.actions = ActionSpace(self.config.horizon, self.config.arms)
+        self.backbone = Backbone(self.config)
+        self.expert = make_expert(self.config)
+
+    def fit(self, commands: NDArray[np.floating], state: NDArray[np.floating]) -> None:
+        """Fit the normalisation to chunks, (N, H, 16), begun in states, (N, 20)."""
+        self.actions.fit(commands, state)
+        self.backbone.fit(state)
+
+    def context(self, observation: Observation) -> Tensor:
+        """Return the context, (B, context_width), of B observations."""
+        return self.backbone(observation)
+
+    def velocity(self, context: Tensor, actions: Tensor, level: Tensor) -> Tensor:
+        """Return velocities (B, H, D) at a_w (B, H, D) and w (B,)."""
+        return self.expert(context, actions, level)
+
+    def forward(self, observation: Observation, actions: Tensor, level: Tensor) -> Tensor:
+        """Return velocities at L noise levels of each observation: what training differentiates.
+
+        Args:
+            observation: B of them; the context is computed once.
+            actions: (B, L, H, D) a_w.
+            level: (B, L) w.
+
+        Returns:
+            (B, L, H, D).
+        """
+        levels = level.shape[1]
+        context = self.context(observation).repeat_interleave(levels, dim=0)
+        found = self.velocity(context, actions.flatten(0, 1), level.flatten())
+        return found.unflatten(0, (-1, levels))
+
+    def noise(
+        self, count: int, *, scale: float = 1.0, generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Return noise a_0, (count, H, D), of a standard deviation."""
+        parameter = next(self.parameters())
+        drawn = torch.randn(
+            count, self.config.horizon, ACTION_DIM, generator=generator, dtype=parameter.dtype,
+            device=generator.device if generator is not None else parameter.device)
+        return drawn.to(parameter.device) * scale
+
+
+def sample(
+    policy: FlowVla, context: Tensor, noise: Tensor, *, steps: int = flow.STEPS,
+) -> Tensor:
+    """Return actions a_1, (B, H, D), of a policy in B contexts from noise (B, H, D)."""
+    return flow.integrate(lambda a, w: policy.velocity(context, a, w), noise, steps)
