@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Draws batches of windows from a snapshot.
+
+A batch depends on (seed, step) and nothing that was drawn before, so that a run resumes to the
+same batches. All ranks draw the same global batch and each reads its own slice of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from g1_description.joints import COMMAND_NAMES
+from lwd_data.errors import SampleError
+from lwd_data.replay import draw, windows
+from lwd_data.replay.batch import Batch
+from lwd_data.replay.episode import EpisodeColumns
+from lwd_data.replay.files import Files
+from lwd_data.replay.observe import Observer
+from lwd_data.replay.records import ORIGINS
+from lwd_data.replay.snapshot import Snapshot
+from lwd_data.replay.table import AnchorTable, Selection, build_table
+
+Int = NDArray[np.int64]
+
+_ONLINE = ORIGINS.index('online')
+
+
+@dataclass(frozen=True)
+class SamplerConfig:
+    """What a batch is made of."""
+
+    batch_size: int = 256
+    """Windows that one process gets; all ranks together draw world_size times as many."""
+    horizon: int = 30
+    """H, steps of a chunk."""
+    online_ratio: float = 0.5
+    """Share of windows from the fleet, where the snapshot holds both origins (RLPD takes half)."""
+    balance_tasks: bool = True
+    """Whether each task gets the same share; otherwise as many as it has windows."""
+    scene: bool = True
+    """Whether to read privileged scene features; only steps that have them are drawn then."""
+    cameras: tuple[str, ...] = ()
+    """Whose images to read; only steps that saw all of them are drawn then."""
+    seed: int = 0
+    rank: int = 0
+    """Of this process, 0 .. world_size - 1."""
+    world_size: int = 1
+    decode_threads: int = 4
+    """That decode images."""
+
+    def __post_init__(self) -> None:
+        for name, low in (('batch_size', 1), ('horizon', 1), ('world_size', 1), ('seed', 0),
+                          ('decode_threads', 1)):
+            if getattr(self, name) < low:
+                raise SampleError(f'{name} is {getattr(self, name)}; it must be at least {low}')
+        if not 0.0 <= self.online_ratio <= 1.0:
+            raise SampleError(f'online_ratio is {self.online_ratio}; it must be in 0 .. 1')
+        if not 0 <= self.rank < self.world_size:
+            raise SampleError(
+                f'rank is {self.rank}; with world_size {self.world_size} it must be in '
+                f'0 .. {self.world_size - 1}')
+
+
+class WindowSampler:
+    """Draws windows; threads may share it."""
+
+    def __init__(
+        self, snapshot: Snapshot, config: SamplerConfig, n_steps: Mapping[str, int], *,
+        select: Selection | None = None, files: Files | None = None,
+    ) -> None:
+        """Find every window of a snapshot.
+
+        Args:
+            snapshot: What to draw from.
+            config: What a batch is made of.
+            n_steps: By task: chunks that a window may span at most.
+            select: Says for each step of an episode, (T,), whether it may begin a window; all that
+                can by default.
+            files: Open files to share with other samplers.
+
+        Raises:
+            CatalogueError: Files of the snapshot are missing or changed.
+            SampleError: A task has no entry in n_steps, or nothing is left to draw.
+        """
+        self.snapshot, self.config = snapshot, config
+        self._files = files or Files()
+        self._table: AnchorTable = build_table(
+            snapshot, self._files, n_steps, horizon=config.horizon, scene=config.scene,
+            cameras=config.cameras, select=select)
+        self._observer = Observer(
+            self._table, self._files, scene=config.scene, cameras=config.cameras,
+            threads=config.decode_threads)
+        self._draw = draw.Draw(
+            self._table.group_origin, self._table.group_count,
+            online_ratio=config.online_ratio, balance_tasks=config.balance_tasks)
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """What Batch.task counts into."""
+        return self._table.tasks
+
+    @property
+    def episodes(self) -> tuple[EpisodeColumns, ...]:
+        """What Batch.episode counts into."""
+        return self._table.episodes
+
+    def __len__(self) -> int:
+        """Return how many windows there are."""
+        return int(self._table.group_count.sum())
+
+    def describe(self) -> dict[str, Any]:
+        """Return counts of the windows that can be drawn: the mixture, for logs.
+
+        Returns:
+            `windows` and `episodes`, and windows by name of `task`, `origin`, `source` and
+            `outcome`.
+        """
+        return self._table.describe()
+
+    def batch(self, step: int) -> Batch:
+        """Return the windows of a step.
+
+        Args:
+            step: From 0; the same one gives the same batch.
+
+        Raises:
+            IndexFileError: A file was changed or removed since the sampler was made.
+        """
+        config, table = self.config, self._table
+        group, within = self._draw(
+            config.seed, step, config.batch_size * config.world_size,
+            config.rank * config.batch_size, config.batch_size)
+        interval, anchor = table.locate(group, within)
+        episode = table.episode[interval]
+        found = windows.windows(
+            anchor, table.run_stop[interval], table.stop[episode], table.verdict[episode],
+            config.horizon, table.n_steps[table.task[episode]])
+        chunk, rewards = self._read(episode, anchor, found.span)
+        outcome = table.outcome[episode]
+        return Batch(
+            observation=self._observer(episode, anchor), chunk=chunk, rewards=rewards,
+            span=found.span, end=np.where(found.ends, outcome, 0).astype(np.uint8),
+            next_observation=self._observer(episode, found.next),
+            to_end=table.stop[episode] - 1 - anchor, outcome=outcome,
+            source=table.source[interval], task=table.task[episode],
+            version=table.version[interval], online=table.origin[episode] == _ONLINE,
+            episode=episode, step=anchor, instructions=table.instructions, tasks=table.tasks,
+            versions=table.versions)
+
+    def _read(
+        self, episode: Int, anchor: Int, span: Int,
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return chunks (B, H, 16) and rewards (B, n_max * H)."""
+        horizon, table = self.config.horizon, self._table
+        chunk = np.empty((len(anchor), horizon, len(COMMAND_NAMES)), np.float32)
+        rewards = np.zeros((len(anchor), int(table.n_steps.max()) * horizon), np.float32)
+        for i, (e, t, steps) in enumerate(zip(
+                episode.tolist(), anchor.tolist(), span.tolist())):
+            columns = table.episodes[e]
+            chunk[i] = columns.read('executed', t, t + horizon)
+            for at, value in columns.rewards:
+                if 0 <= at - t < steps:
+                    rewards[i, at - t] = value
+        return chunk, rewards
