@@ -14,8 +14,8 @@ from lwd_learner.engine import Engine
 from lwd_policy.observation import Observation
 from lwd_policy.policy import FlowPolicy
 
-LEVELS = 4
-"""Noise levels of each sample in one update: the context, which costs most, is shared."""
+LEVELS = 1
+"""Noise levels of each sample in one update; more share a context that is dear to compute."""
 
 
 @dataclass(frozen=True)

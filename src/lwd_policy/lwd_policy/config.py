@@ -43,7 +43,7 @@ class PolicyConfig:
     """Of the backbone's context."""
     expert: Literal['mlp', 'transformer'] = 'mlp'
     """Kind of the action expert."""
-    expert_width: int = 512
+    expert_width: int = 384
     expert_depth: int = 4
     expert_heads: int = 8
     """Of a transformer's attention."""
