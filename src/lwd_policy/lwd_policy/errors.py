@@ -4,3 +4,19 @@
 
 class PolicyError(Exception):
     """Base of the errors of this package."""
+
+
+class CardError(PolicyError):
+    """A policy card that cannot be read or that says what cannot be."""
+
+
+class WeightsError(PolicyError):
+    """Weights that cannot be written or read, or that their card does not describe."""
+
+
+class DeltaError(PolicyError):
+    """A delta that cannot be decoded: damaged, foreign, or of a newer format."""
+
+
+class WrongBaseError(DeltaError):
+    """A delta and weights that it was not made against; ask for that base or for full weights."""
