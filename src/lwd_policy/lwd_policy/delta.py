@@ -95,9 +95,7 @@ def encode(
     return b''.join([_MAGIC, digest.digest(), *blocks])
 
 
-def _misfit(
-    base: Mapping[str, torch.Tensor] | None, new: Mapping[str, torch.Tensor],
-) -> str:
+def _misfit(base: Mapping[str, torch.Tensor] | None, new: Mapping[str, torch.Tensor]) -> str:
     """Return why `new` cannot be a difference to `base`; empty if it can."""
     after = describe(new)
     if base is None:
@@ -110,9 +108,7 @@ def _misfit(
     return ''
 
 
-def _encode_tensor(
-    base: torch.Tensor | None, new: torch.Tensor,
-) -> list[tuple[Method, bytes]]:
+def _encode_tensor(base: torch.Tensor | None, new: torch.Tensor) -> list[tuple[Method, bytes]]:
     after = bits(new)
     before = None if base is None else bits(base)
     return [
