@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import base64
 import hashlib
 import json
 import re
@@ -17,6 +18,13 @@ from lwd_policy.errors import DeltaError, WeightsError, WrongBaseError
 from lwd_policy.weights_file import DTYPES, bits, version_of
 
 ARCHITECTURE = {'width': 64}
+FORMAT_1 = (
+    'TFdEREVMVEG7tMb4vbL1gA5jac1ATPbRGceVLfH0weVoZrCk0u6bVRkBAAB7ImtpbmQiOiJkZWx0YSIsInJlYXNvbi'
+    'I6IiIsImJhc2UiOiIxMzgyNWM3YTM4YzhlMjA3YTA1YjViOTFkOWZmNzdiNWFkYzgyN2U1YmQ5OGU0MjU2MDQyYTI3'
+    'MzQ3MWM2YTZmIiwidmVyc2lvbiI6ImQ5NTdmZWY0ZTYxNzQwYjUyNjdmMjhmODIwNzllMjc0NDE2ZWNhYjcwNmZhZj'
+    'MxMWRjM2M1YTA1NDFlZWRjYTMiLCJhcmNoaXRlY3R1cmUiOnt9LCJ0ZW5zb3JzIjp7ImIiOlsiRjMyIixbNTBdLFtb'
+    'InVscCIsMjddXV0sInciOlsiQkYxNiIsWzQxXSxbWyJ1bHAiLDMwXV1dfSwiZm9ybWF0IjoxfSi1L/0gyHwAADADAQ'
+    'ACBAACABIcJYRZtAEAACi1L/0gF5QAAGATIDTxQhMgNAED9oIBADDKEQEAAA==')
 
 
 def trained(tensors, *, size=2e-4, seed=1):
@@ -72,6 +80,17 @@ def updates(draw):
         base[name], new[name] = (
             torch.from_numpy(array.copy()).view(dtype) for array in (before, after))
     return base, new
+
+
+def test_a_delta_of_format_1_is_read_by_every_release():
+    bases = {'b': torch.arange(10**9, 10**9 + 50, dtype=torch.int32),
+             'w': torch.arange(16_000, 16_041, dtype=torch.int16)}
+    news = {name: base + base % 5 - 2 for name, base in bases.items()}
+    news['w'][7] = -3
+    base, new = ({'b': tensors['b'].view(torch.float32), 'w': tensors['w'].view(torch.bfloat16)}
+                 for tensors in (bases, news))
+    data = base64.b64decode(FORMAT_1)
+    assert_same_bits(decode(base, data), new)
 
 
 @settings(deadline=None, max_examples=150)
