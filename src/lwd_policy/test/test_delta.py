@@ -19,12 +19,12 @@ from lwd_policy.weights_file import DTYPES, bits, version_of
 
 ARCHITECTURE = {'width': 64}
 FORMAT_1 = (
-    'TFdEREVMVEG7tMb4vbL1gA5jac1ATPbRGceVLfH0weVoZrCk0u6bVRkBAAB7ImtpbmQiOiJkZWx0YSIsInJlYXNvbi'
-    'I6IiIsImJhc2UiOiIxMzgyNWM3YTM4YzhlMjA3YTA1YjViOTFkOWZmNzdiNWFkYzgyN2U1YmQ5OGU0MjU2MDQyYTI3'
-    'MzQ3MWM2YTZmIiwidmVyc2lvbiI6ImQ5NTdmZWY0ZTYxNzQwYjUyNjdmMjhmODIwNzllMjc0NDE2ZWNhYjcwNmZhZj'
-    'MxMWRjM2M1YTA1NDFlZWRjYTMiLCJhcmNoaXRlY3R1cmUiOnt9LCJ0ZW5zb3JzIjp7ImIiOlsiRjMyIixbNTBdLFtb'
-    'InVscCIsMjddXV0sInciOlsiQkYxNiIsWzQxXSxbWyJ1bHAiLDMwXV1dfSwiZm9ybWF0IjoxfSi1L/0gyHwAADADAQ'
-    'ACBAACABIcJYRZtAEAACi1L/0gF5QAAGATIDTxQhMgNAED9oIBADDKEQEAAA==')
+    'TFdEREVMVEFM4NNPNhAfmF63Ahkf7jUB6Xnd/YEDrXZIFdDzG6B9NxkBAAB7ImtpbmQiOiJkZWx0YSIsInJlYXNvbi'
+    'I6IiIsImJhc2UiOiI1OWIzMjI0OTgxMDkyZWM0NzJhYTQyMDRjZGQyZWE5ZDhjNjg3NmY2ZGJkNzUyZDRhMWE4NzA4'
+    'ZWU1ZGY0NWRhIiwidmVyc2lvbiI6IjMxZDRkZTliZjFjYjNjNTliM2JmMzhhNDdjNmMxOTQwNzFmMWY0NjZiNGVlOG'
+    'NjYWIxMzM2NTM3NmE3YzU1ZjIiLCJhcmNoaXRlY3R1cmUiOnt9LCJ0ZW5zb3JzIjp7ImIiOlsiRjMyIixbNTBdLFtb'
+    'InVscCIsMzddXV0sInciOlsiQkYxNiIsWzQxXSxbWyJ1bHAiLDM3XV1dfSwiZm9ybWF0IjoxfSi1L/0gyMwAAGD9Ag'
+    'EEAAP/AP8A/wAEAIEIByIcLsLBLEUBAAAotS/9IBnIAABPISEAABISNDRDQyEhAA8SEkQzQwH95v9bAQAA')
 
 
 def trained(tensors, *, size=2e-4, seed=1):
@@ -83,8 +83,8 @@ def updates(draw):
 
 
 def test_a_delta_of_format_1_is_read_by_every_release():
-    bases = {'b': torch.arange(10**9, 10**9 + 50, dtype=torch.int32),
-             'w': torch.arange(16_000, 16_041, dtype=torch.int16)}
+    bases = {'b': torch.arange(50, dtype=torch.int32) * 40_000_003,
+             'w': torch.arange(41, dtype=torch.int16) * 3001}
     news = {name: base + base % 5 - 2 for name, base in bases.items()}
     news['w'][7] = -3
     base, new = ({'b': tensors['b'].view(torch.float32), 'w': tensors['w'].view(torch.bfloat16)}
