@@ -12,3 +12,17 @@ class ConfigError(PolicyError, ValueError):
 
 class LayoutError(PolicyError):
     """Data of another layout than the policy's: joints, horizon, scene features, cameras."""
+class CardError(PolicyError):
+    """A policy card that cannot be read or that says what cannot be."""
+
+
+class WeightsError(PolicyError):
+    """Weights that cannot be written or read, or that their card does not describe."""
+
+
+class DeltaError(PolicyError):
+    """A delta that cannot be decoded: damaged, foreign, or of a newer format."""
+
+
+class WrongBaseError(DeltaError):
+    """A delta and weights that it was not made against; ask for that base or for full weights."""
