@@ -62,7 +62,7 @@ class Extractor:
     ) -> dict[str, float]:
         """Make one update; the critic is not changed by it."""
         engine, config = self.engine, self.config
-        shape = (len(observation), policy.config.horizon, 16)
+        shape = (len(observation), *policy.config.shape)
         with torch.no_grad(), engine.autocast():
             context = policy.context(observation)
             anchor = reference.context(observation)
@@ -133,8 +133,8 @@ def draw_chunks(
     policy: FlowPolicy, context: Tensor, count: int, engine: Engine, generator: torch.Generator,
     steps: int = flow.STEPS,
 ) -> Tensor:
-    """Return `count` chunks in each context, (B, count, H, D), as the networks see them."""
-    noise = engine.normal((len(context), count, policy.config.horizon, 16), generator)
+    """Return `count` chunks in each context, (B, count, K, D), as the networks see them."""
+    noise = engine.normal((len(context), count, *policy.config.shape), generator)
     repeated = context.repeat_interleave(count, dim=0)
     with torch.no_grad(), engine.autocast():
         drawn = flow.integrate(

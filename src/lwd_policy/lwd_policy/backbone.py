@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -16,6 +18,20 @@ from lwd_policy.normalise import Quantiles
 from lwd_policy.observation import Observation
 from lwd_policy.scene_encoder import SceneTokens, TokenPooling
 from lwd_policy.text import TextEncoder
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a backbone makes of B observations."""
+
+    context: Tensor
+    """(B, context_width)."""
+    text: Tensor
+    """(B, text_width)."""
+    joints: Tensor
+    """(B, 20), normalised."""
+    images: Tensor | None
+    """(B, N, token_width) tokens of the images, if it sees them."""
 
 
 class Backbone(nn.Module):
@@ -54,13 +70,22 @@ class Backbone(nn.Module):
         Raises:
             LayoutError: The observation lacks what this policy sees, or has it in another size.
         """
+        return self.look(observation).context
+
+    def look(self, observation: Observation) -> Look:
+        """Return the context, and what else a critic may want of the same observations.
+
+        Raises:
+            LayoutError: As `forward`.
+        """
         text = self.text(observation.instructions)[observation.instruction]
-        query = [text, self.joints(observation.state)]
+        joints = self.joints(observation.state)
+        query, images = [text, joints], None
         if self.scene is not None:
             tokens, there, hands = self._scene(observation)
             query.append(hands)
         else:
-            tokens = self._images(observation)
+            tokens = images = self._images(observation)
             there = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
         asked = torch.cat(query, dim=-1)
         pooled = self.pool(tokens, there, asked)
@@ -70,7 +95,7 @@ class Backbone(nn.Module):
             if kind is None:
                 kind = torch.zeros(len(observation), dtype=torch.long, device=context.device)
             context = context + self.condition(kind)
-        return context
+        return Look(context, text, joints, images)
 
     def _scene(self, observation: Observation) -> tuple[Tensor, Tensor, Tensor]:
         assert self.scene is not None  # noqa: S101  the caller has looked

@@ -35,6 +35,9 @@ class PolicyConfig:
     arms: Literal['relative', 'absolute'] = 'relative'
     """Arm targets relative to the measured state at the chunk's start, or as they are. Grippers are
     always absolute."""
+    coefficients: int = 10
+    """K: cosines in time that a chunk is made of, 1 to H. Few keep it smooth (10 in one second: up to
+    5 Hz) and the flow small; H describes every chunk exactly."""
     text_width: int = 64
     """Of a word."""
     token_width: int = 128
@@ -51,7 +54,7 @@ class PolicyConfig:
     """Kinds of condition beside the observation, as RECAP's good and bad; 0 for none."""
 
     def __post_init__(self) -> None:
-        for name in ('image_size', 'horizon', 'text_width', 'token_width', 'context_width',
+        for name in ('image_size', 'horizon', 'coefficients', 'text_width', 'token_width', 'context_width',
                      'expert_width', 'expert_depth', 'expert_heads'):
             if getattr(self, name) < 1:
                 raise ConfigError(f'policy.{name} is {getattr(self, name)}; it must be at least 1')
@@ -62,10 +65,19 @@ class PolicyConfig:
                 ('scene_layout', self.scene_layout, tuple(LAYOUTS))):
             if value not in known:
                 raise ConfigError(f'policy.{name} is {value!r}{alternatives(value, known)}')
+        if self.coefficients > self.horizon:
+            raise ConfigError(
+                f'policy.coefficients is {self.coefficients}; a chunk of {self.horizon} steps has '
+                'at most as many')
         if self.expert_width % self.expert_heads:
             raise ConfigError(
                 f'policy.expert_width is {self.expert_width}; it must be a multiple of '
                 f'expert_heads, {self.expert_heads}')
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(K, D): shape of a_w."""
+        return (self.coefficients, ACTION_DIM)
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain data."""

@@ -34,8 +34,8 @@ class CriticConfig:
 
     def __post_init__(self) -> None:
         if self.width < 8 or self.outputs < 1:
-            raise ConfigError(f'critic: width is {self.width} and outputs {self.outputs}; they must '
-                              'be at least 8 and 1')
+            raise ConfigError(f'critic: width is {self.width} and outputs {self.outputs}; they '
+                              'must be at least 8 and 1')
         if self.encoding not in ('poses', 'plain'):
             raise ConfigError(f'critic.encoding is {self.encoding!r}; known: poses, plain')
 
@@ -71,8 +71,8 @@ class Critic(nn.Module):
         self.config = config
         plain = replace(policy, conditions=0)
         self.encoder = Backbone(plain)
-        self.actions = ActionSpace(policy.horizon, policy.arms)
-        self.encoding = ActionEncoding(config.encoding, policy.horizon)
+        self.actions = ActionSpace(policy.horizon, policy.arms, policy.coefficients)
+        self.encoding = ActionEncoding(config.encoding, policy.horizon, policy.coefficients)
         width = config.width
         self.v = nn.Sequential(
             nn.Linear(policy.context_width, width), nn.LayerNorm(width), nn.GELU(),
@@ -96,15 +96,12 @@ class Critic(nn.Module):
 
     def state(self, observation: Observation) -> State:
         """Return what of the observations Q needs, to be used with several chunks each."""
-        encoder = self.encoder
-        context = encoder(observation)
-        text = encoder.text(observation.instructions)[observation.instruction]
-        asked = torch.cat([context, text, encoder.joints(observation.state)], dim=-1)
-        images = encoder.image(observation.images) if encoder.image is not None else None
-        return State(asked, observation.state, observation.scene, images)
+        look = self.encoder.look(observation)
+        asked = torch.cat([look.context, look.text, look.joints], dim=-1)
+        return State(asked, observation.state, observation.scene, look.images)
 
     def qs(self, state: State, actions: Tensor) -> Tensor:
-        """Return both Q, (2, B), of chunks (B, H, 16) as the networks see them."""
+        """Return both Q, (2, B), of chunks (B, K, 16) as the networks see them."""
         commands = self.actions.decode(actions, state.joints)
         features, points = self.encoding(actions, commands, state.joints)
         if self.tokens is not None:
@@ -119,7 +116,7 @@ class Critic(nn.Module):
 
     @torch.no_grad()
     def rank(self, observation: Observation, actions: Tensor) -> Tensor:
-        """Return Qbar, (B, n), of n chunks each, (B, n, H, 16), as the networks see them."""
+        """Return Qbar, (B, n), of n chunks each, (B, n, K, 16), as the networks see them."""
         count = actions.shape[1]
         found = self.qs(self.state(observation).repeated(count), actions.flatten(0, 1))
         return pessimistic(found).unflatten(0, (-1, count))

@@ -12,6 +12,8 @@ class ConfigError(PolicyError, ValueError):
 
 class LayoutError(PolicyError):
     """Data of another layout than the policy's: joints, horizon, scene features, cameras."""
+
+
 class CardError(PolicyError):
     """A policy card that cannot be read or that says what cannot be."""
 

@@ -50,8 +50,8 @@ class MlpExpert(nn.Module):
 
     def __init__(self, config: PolicyConfig) -> None:
         super().__init__()
-        width, size = config.expert_width, config.horizon * ACTION_DIM
-        self.shape = (config.horizon, ACTION_DIM)
+        width, size = config.expert_width, config.coefficients * ACTION_DIM
+        self.shape = config.shape
         self.first = nn.Linear(size, width)
         self.condition = nn.Linear(config.context_width + 2 * _FREQUENCIES, _CONDITION)
         self.modulations = nn.ModuleList(
@@ -64,7 +64,7 @@ class MlpExpert(nn.Module):
         nn.init.zeros_(self.last.bias)
 
     def forward(self, context: Tensor, actions: Tensor, level: Tensor) -> Tensor:
-        """Return velocities, (B, H, D), at actions a_w, (B, H, D), and levels w, (B,)."""
+        """Return velocities, (B, K, D), at actions a_w, (B, K, D), and levels w, (B,)."""
         condition = nn.functional.gelu(
             self.condition(torch.cat([context, embed_level(level)], dim=-1)))
         hidden = self.first(actions.flatten(1))
@@ -75,14 +75,14 @@ class MlpExpert(nn.Module):
 
 
 class TransformerExpert(nn.Module):
-    """One token a control step, attending to each other: for a GPU."""
+    """One token a coefficient (K = H: a control step), attending to each other: for a GPU."""
 
     def __init__(self, config: PolicyConfig) -> None:
         super().__init__()
         width = config.expert_width
         self.heads = config.expert_heads
         self.first = nn.Linear(ACTION_DIM, width)
-        self.place = nn.Parameter(torch.randn(config.horizon, width) * 0.02)
+        self.place = nn.Parameter(torch.randn(config.coefficients, width) * 0.02)
         self.condition = nn.Linear(config.context_width + 2 * _FREQUENCIES, width)
         depth = range(config.expert_depth)
         self.attention_modulations = nn.ModuleList(Modulation(width, width) for _ in depth)
@@ -97,7 +97,7 @@ class TransformerExpert(nn.Module):
         nn.init.zeros_(self.last.bias)
 
     def forward(self, context: Tensor, actions: Tensor, level: Tensor) -> Tensor:
-        """Return velocities, (B, H, D), at actions a_w, (B, H, D), and levels w, (B,)."""
+        """Return velocities, (B, K, D), at actions a_w, (B, K, D), and levels w, (B,)."""
         condition = nn.functional.gelu(
             self.condition(torch.cat([context, embed_level(level)], dim=-1)))
         hidden = self.first(actions) + self.place

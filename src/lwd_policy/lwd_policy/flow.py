@@ -12,7 +12,7 @@ STEPS = 10
 """Of integration: the paper's. Fixed across methods, since it alone moves results."""
 
 Velocity = Callable[[Tensor, Tensor], Tensor]
-"""(a_w (B, H, D), w (B,)) -> velocity (B, H, D), the context being fixed."""
+"""(a_w (B, K, D), w (B,)) -> velocity (B, K, D), the context being fixed."""
 
 
 def integrate(velocity: Velocity, noise: Tensor, steps: int = STEPS) -> Tensor:
@@ -20,7 +20,7 @@ def integrate(velocity: Velocity, noise: Tensor, steps: int = STEPS) -> Tensor:
 
     Args:
         velocity: Of the flow.
-        noise: (B, H, D) a_0.
+        noise: (B, K, D) a_0.
         steps: How many.
     """
     actions = noise
@@ -37,8 +37,8 @@ def matching_loss(
 
     Args:
         velocity: Of the flow.
-        actions: (B, H, D) a_1, of the data.
-        noise: (B, H, D) a_0, standard normal.
+        actions: (B, K, D) a_1, of the data.
+        noise: (B, K, D) a_0, standard normal.
         level: (B,) w in [0, 1].
     """
     part = level[:, None, None]

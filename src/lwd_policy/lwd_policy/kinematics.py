@@ -65,8 +65,8 @@ class HandKinematics(nn.Module):
             3, device=joints.device, dtype=joints.dtype)
         position = joints.new_zeros(*shape, 2, 3)
         for k, kind in enumerate(self._kinds):
-            position = position + (rotation @ self.offsets[k][..., None])[..., 0]
-            rotation = rotation @ self.rotations[k]
+            position = position + torch.einsum('...sij,sj->...si', rotation, self.offsets[k])
+            rotation = torch.einsum('...sij,sjk->...sik', rotation, self.rotations[k])
             if kind == 'fixed':
                 continue
             value = joints[..., self._joints[k]]
@@ -77,4 +77,4 @@ class HandKinematics(nn.Module):
             first, second = rotation[..., 0], rotation[..., 1]
             rotation = torch.stack(
                 [cos * first + sin * second, cos * second - sin * first, rotation[..., 2]], dim=-1)
-        return position + (rotation @ self.tcp[:, None])[..., 0], rotation
+        return position + torch.einsum('...ij,j->...i', rotation, self.tcp), rotation

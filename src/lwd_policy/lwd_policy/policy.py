@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from lwd_policy import flow
 from lwd_policy.actions import ActionSpace
 from lwd_policy.backbone import Backbone
-from lwd_policy.config import ACTION_DIM, PolicyConfig
+from lwd_policy.config import PolicyConfig
 from lwd_policy.expert import make_expert
 from lwd_policy.observation import Observation
 
@@ -29,10 +29,10 @@ class FlowVla(Protocol):
         """Return what of B observations the velocities depend on; the first dimension is B."""
 
     def velocity(self, context: Tensor, actions: Tensor, level: Tensor) -> Tensor:
-        """Return velocities (B, H, D) at a_w (B, H, D) and w (B,)."""
+        """Return velocities (B, K, D) at a_w (B, K, D) and w (B,)."""
 
     def __call__(self, observation: Observation, actions: Tensor, level: Tensor) -> Tensor:
-        """Return velocities (B, L, H, D) at a_w (B, L, H, D) and w (B, L)."""
+        """Return velocities (B, L, K, D) at a_w (B, L, K, D) and w (B, L)."""
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """Return what can be trained."""
@@ -45,7 +45,8 @@ class FlowPolicy(nn.Module):
         """Build it as configured; its weights are random, its normalisation is not fitted."""
         super().__init__()
         self.config = config or PolicyConfig()
-        self.actions = ActionSpace(self.config.horizon, self.config.arms)
+        self.actions = ActionSpace(
+            self.config.horizon, self.config.arms, self.config.coefficients)
         self.backbone = Backbone(self.config)
         self.expert = make_expert(self.config)
 
@@ -59,7 +60,7 @@ class FlowPolicy(nn.Module):
         return self.backbone(observation)
 
     def velocity(self, context: Tensor, actions: Tensor, level: Tensor) -> Tensor:
-        """Return velocities (B, H, D) at a_w (B, H, D) and w (B,)."""
+        """Return velocities (B, K, D) at a_w (B, K, D) and w (B,)."""
         return self.expert(context, actions, level)
 
     def forward(self, observation: Observation, actions: Tensor, level: Tensor) -> Tensor:
@@ -67,11 +68,11 @@ class FlowPolicy(nn.Module):
 
         Args:
             observation: B of them; the context is computed once.
-            actions: (B, L, H, D) a_w.
+            actions: (B, L, K, D) a_w.
             level: (B, L) w.
 
         Returns:
-            (B, L, H, D).
+            (B, L, K, D).
         """
         levels = level.shape[1]
         context = self.context(observation).repeat_interleave(levels, dim=0)
@@ -81,10 +82,10 @@ class FlowPolicy(nn.Module):
     def noise(
         self, count: int, *, scale: float = 1.0, generator: torch.Generator | None = None,
     ) -> Tensor:
-        """Return noise a_0, (count, H, D), of a standard deviation."""
+        """Return noise a_0, (count, K, D), of a standard deviation."""
         parameter = next(self.parameters())
         drawn = torch.randn(
-            count, self.config.horizon, ACTION_DIM, generator=generator, dtype=parameter.dtype,
+            count, *self.config.shape, generator=generator, dtype=parameter.dtype,
             device=generator.device if generator is not None else parameter.device)
         return drawn.to(parameter.device) * scale
 
@@ -92,5 +93,5 @@ class FlowPolicy(nn.Module):
 def sample(
     policy: FlowVla, context: Tensor, noise: Tensor, *, steps: int = flow.STEPS,
 ) -> Tensor:
-    """Return actions a_1, (B, H, D), of a policy in B contexts from noise (B, H, D)."""
+    """Return actions a_1, (B, K, D), of a policy in B contexts from noise (B, K, D)."""
     return flow.integrate(lambda a, w: policy.velocity(context, a, w), noise, steps)

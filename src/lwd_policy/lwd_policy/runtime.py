@@ -21,7 +21,7 @@ class Ranker(Protocol):
     """What tells which of several chunks is best: a critic."""
 
     def rank(self, observation: Observation, actions: Tensor) -> Tensor:
-        """Return the value, (B, n), of n chunks each, (B, n, H, D), as the networks see them."""
+        """Return the value, (B, n), of n chunks each, (B, n, K, D), as the networks see them."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class RuntimeConfig:
     def __post_init__(self) -> None:
         if self.steps < 1 or self.best_of < 1 or self.noise < 0.0:
             raise ConfigError(
-                f'runtime: steps {self.steps} and best_of {self.best_of} must be at least 1, noise '
-                f'{self.noise} must not be negative')
+                f'runtime: steps {self.steps} and best_of {self.best_of} must be at least 1, '
+                f'noise {self.noise} must not be negative')
 
 
 class ChunkSampler:
@@ -67,8 +67,8 @@ class ChunkSampler:
         self.config = config or RuntimeConfig()
         if self.config.best_of > 1 and ranker is None:
             raise ConfigError(
-                f'best_of is {self.config.best_of}, but there is no critic to choose; give one, or '
-                'set best_of to 1')
+                f'best_of is {self.config.best_of}, but there is no critic to choose; give '
+                'one, or set best_of to 1')
         if not 0 <= self.config.condition <= policy.config.conditions:
             raise ConfigError(
                 f'condition is {self.config.condition}; this policy knows '
@@ -79,7 +79,7 @@ class ChunkSampler:
 
     @torch.no_grad()
     def actions(self, observation: Observation) -> Tensor:
-        """Return one chunk an observation, (B, H, D), as the networks see it."""
+        """Return one chunk an observation, (B, K, D), as the networks see it."""
         config, policy = self.config, self.policy
         count = len(observation)
         context = policy.context(observation.conditioned(config.condition)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A small trainable text encoder: words as bags of character n-grams, then one layer of attention.
+"""A small trainable text encoder: words as bags of character n-grams, mixed with neighbours.
 
 Words of one root share n-grams (Bojanowski et al. 2017), so that phrasings that were never trained
 on still land near those that were; nothing has to be downloaded and no word is unknown.
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 BUCKETS = 4096
 MAX_WORDS = 32
 _GRAMS = (3, 4)
+_LAYERS, _HEADS = 2, 4
 _WORD = re.compile(r"[a-z0-9']+")
 
 
@@ -43,13 +44,10 @@ class TextEncoder(nn.Module):
         super().__init__()
         self.width = width
         self.grams = nn.EmbeddingBag(BUCKETS, width, mode='mean')
-        self.place = nn.Embedding(MAX_WORDS, width)
-        heads = next(heads for heads in (4, 2, 1) if width % heads == 0)
-        self.attention = nn.MultiheadAttention(width, heads, batch_first=True)
-        self.norm = nn.LayerNorm(width)
-        self.out = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+        self.mix = nn.ModuleList(nn.Linear(3 * width, width) for _ in range(_LAYERS))
+        self.score = nn.Linear(width, _HEADS)
+        self.out = nn.Linear(_HEADS * width, width)
         nn.init.normal_(self.grams.weight, std=0.5)
-        nn.init.normal_(self.place.weight, std=0.05)
 
     def forward(self, instructions: Sequence[str]) -> Tensor:
         """Return (U, width) for U instructions.
@@ -70,9 +68,12 @@ class TextEncoder(nn.Module):
         there = torch.arange(longest, device=device) < lengths[:, None]
         tokens = vectors.new_zeros(len(split), longest, self.width)
         tokens[there] = vectors
-        tokens = tokens + self.place.weight[:longest]
-        mixed, _ = self.attention(tokens, tokens, tokens, key_padding_mask=~there,
-                                  need_weights=False)
-        tokens = self.norm(tokens + mixed)
-        pooled = (tokens * there[..., None]).sum(1) / lengths[:, None]
-        return self.out(pooled)
+        for layer in self.mix:
+            before = nn.functional.pad(tokens, (0, 0, 1, 0))[:, :-1]
+            after = nn.functional.pad(tokens, (0, 0, 0, 1))[:, 1:]
+            mixed = nn.functional.gelu(layer(torch.cat([before, tokens, after], dim=-1)))
+            tokens = (tokens + mixed) * there[..., None]
+        score = self.score(tokens).float().masked_fill(~there[..., None], -1e9)
+        weight = torch.softmax(score, dim=1)
+        pooled = torch.einsum('uwh,uwd->uhd', weight, tokens.float())
+        return self.out(pooled.flatten(1)).float()

@@ -36,7 +36,7 @@ class EvaluationPlan:
     """What is evaluated, and where."""
 
     controller: str = 'expert'
-    """expert, or flawed:SEVERITY (flawed:1.0)."""
+    """expert, flawed:SEVERITY (flawed:1.0), or the folder of a policy."""
     tasks: tuple[str, ...] = ()
     """Names; empty for all."""
     distributions: tuple[str, ...] = ('train', 'deploy')
@@ -46,6 +46,10 @@ class EvaluationPlan:
     """Seeds: tune for choosing settings, test for results. Never those of pool or online."""
     first_seed: int = 0
     """Within the split."""
+    noise: float = 1.0
+    """Of a policy: standard deviation of its flow's initial noise."""
+    best_of: int = 1
+    """Of a policy: chunks among which its critic chooses."""
     films: bool = True
     """Whether to draw the first episode of each task and distribution."""
 
@@ -65,10 +69,12 @@ class EvaluationPlan:
         if split_of(chosen[0]) in ('pool', 'online'):
             raise EvaluationError(
                 f'seeds of split {self.split!r} are for training; evaluate on tune or test')
-        make_controller(self.controller, 0)
+        make_controller(self.controller, 0, noise=self.noise, best_of=self.best_of)
 
 
-def make_controller(name: str, seed: int) -> MakeController:
+def make_controller(
+    name: str, seed: int, *, noise: float = 1.0, best_of: int = 1,
+) -> MakeController:
     """Return what makes a controller.
 
     Raises:
@@ -84,7 +90,12 @@ def make_controller(name: str, seed: int) -> MakeController:
             raise EvaluationError(
                 f'{name!r}: write a severity, as in flawed:1.0') from error
         return expert(draw(np.random.default_rng([seed, 13]), severity))
-    raise EvaluationError(f'unknown controller {name!r}. Known: expert, flawed:SEVERITY')
+    if (Path(name) / 'card.json').is_file():
+        from lwd_rollout.policy_controller import from_folder
+        return from_folder(Path(name), seed, noise=noise, best_of=best_of)
+    raise EvaluationError(
+        f'unknown controller {name!r}. Known: expert, flawed:SEVERITY, or the folder of a policy '
+        '(with card.json)')
 
 
 @dataclass(frozen=True)
@@ -126,8 +137,7 @@ def evaluate(
     names = plan.tasks or tuple(tasks.TASKS)
     pairs = [(name, distribution) for name in names for distribution in plan.distributions]
     jobs = [
-        (name, distribution, seed, plan.controller,
-         plan.films and folder is not None and i == 0)
+        (name, distribution, seed, plan, plan.films and folder is not None and i == 0)
         for name, distribution in pairs
         for i, seed in enumerate(seeds(plan.split, plan.first_seed, plan.episodes))]
     outcomes: dict[tuple[str, str], list[Outcome]] = {pair: [] for pair in pairs}
@@ -151,10 +161,10 @@ def evaluate(
 
 
 def _episode(
-    task: str, distribution: str, seed: int, controller: str, filmed: bool,
+    task: str, distribution: str, seed: int, plan: EvaluationPlan, filmed: bool,
 ) -> Outcome:
     setting = Setting(task, distribution)
-    make = make_controller(controller, seed)
+    make = make_controller(plan.controller, seed, noise=plan.noise, best_of=plan.best_of)
     if not filmed:
         return run_episode(setting, seed, make)
     with CameraRig((), width=_FILM_WIDTH, height=_FILM_HEIGHT) as rig:
