@@ -14,7 +14,6 @@ from g1_description.joints import STATE_NAMES
 from lwd_data.errors import IndexFileError, SampleError
 from lwd_data.replay.batch import Byte, Float, Observations
 from lwd_data.replay.episode import EpisodeColumns
-from lwd_data.replay.files import Files
 from lwd_data.replay.table import AnchorTable
 from lwd_data.scene_layout import LAYOUTS
 
@@ -25,19 +24,17 @@ class Observer:
     """Reads observations."""
 
     def __init__(
-        self, table: AnchorTable, files: Files, *, scene: bool, cameras: Sequence[str],
-        threads: int,
+        self, table: AnchorTable, *, scene: bool, cameras: Sequence[str], threads: int,
     ) -> None:
         """Prepare to read.
 
         Args:
             table: Of the episodes.
-            files: Open files.
             scene: Whether to read scene features.
             cameras: Whose images to read.
             threads: That decode them; OpenCV leaves the interpreter free meanwhile.
         """
-        self._table, self._files, self._cameras = table, files, tuple(cameras)
+        self._table, self._files, self._cameras = table, table.files, tuple(cameras)
         self._size = LAYOUTS[table.layout].size if scene and table.layout else 0
         self._pool = ThreadPoolExecutor(threads, 'decode') if cameras else None
 
