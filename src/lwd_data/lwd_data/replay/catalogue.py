@@ -7,23 +7,17 @@ that a snapshot is a sequence number and a hash: taken in no time, the same for 
 
 from __future__ import annotations
 
-import json
-import sqlite3
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from lwd_data.errors import CatalogueError
 from lwd_data.replay import database
 from lwd_data.replay.ingest import Entry, ingest_all
-from lwd_data.replay.journal import Journal, Line
 from lwd_data.replay.records import EpisodeRecord, Origin
+from lwd_data.replay.registry import Registry
 from lwd_data.replay.snapshot import Snapshot
-
-JOURNAL = 'registrations.jsonl'
 
 
 class Catalogue:
@@ -42,11 +36,8 @@ class Catalogue:
             CatalogueError: It cannot be opened, is of a newer version, or its journal is damaged.
         """
         self.store = store.resolve()
-        self._db = database.connect(self.store, write=True)
-        self._journal = Journal(self.store / JOURNAL)
-        self._lines: list[Line] = []
-        with self._transaction():
-            pass
+        self._registry = Registry(self.store)
+        self._db = self._registry.db
 
     def close(self) -> None:
         """Close the file."""
@@ -88,7 +79,7 @@ class Catalogue:
             CatalogueError: A segment is registered already with another hash, or its episode with
                 another task, instruction, robot or origin.
         """
-        with self._transaction():
+        with self._registry.transaction():
             return sum(self._register(entry) for entry in entries)
 
     def snapshot(self) -> Snapshot:
@@ -122,62 +113,19 @@ class Catalogue:
             CatalogueError: The name is taken by another one, or the snapshot is not of this store.
         """
         self.open_snapshot(snapshot.id)
-        with self._transaction():
+        with self._registry.transaction():
             known = self.pins().get(name)
             if known is not None and known[0] != snapshot.id:
                 raise CatalogueError(
                     f'{name!r} is pinned to snapshot {known[0][:12]}, and cannot be to '
                     f'{snapshot.id[:12]} as well; choose another name')
             if known is None:
-                self._apply({'pin': name, 'snapshot': snapshot.id, 'time': time.time()})
+                self._registry.add_pin(name, snapshot.id, time.time())
 
     def pins(self) -> dict[str, tuple[str, float]]:
         """Return id and time, s since 1970, of each pinned snapshot by name, oldest first."""
         return {name: (snapshot, moment) for name, snapshot, moment in self._db.execute(
             'SELECT name, snapshot, time FROM pins ORDER BY time')}
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """Hold the write lock; what is applied meanwhile is written to database and journal."""
-        try:
-            self._db.execute('BEGIN IMMEDIATE')
-            self._lines = []
-            try:
-                self._catch_up()
-                size = self._journal.size()
-                yield
-                if self._lines:
-                    self._note(self._journal.append(self._lines))
-            except BaseException:
-                self._db.execute('ROLLBACK')
-                raise
-            try:
-                self._db.execute('COMMIT')
-            except sqlite3.Error:
-                self._journal.truncate(size)
-                self._db.execute('ROLLBACK')
-                raise
-        except sqlite3.Error as error:
-            raise CatalogueError(
-                f'the catalogue of {self.store} cannot be written: {error}') from error
-
-    def _note(self, applied: int) -> None:
-        self._db.execute('UPDATE journal SET applied = ?', (applied,))
-
-    def _catch_up(self) -> None:
-        """Bring database and journal to the same state, after a kill, a power cut or a loss."""
-        applied = int(self._db.execute('SELECT applied FROM journal').fetchone()[0])
-        if self._journal.size() == applied:
-            return
-        self._journal.mend()
-        size = self._journal.size()
-        if size < applied:
-            size = self._journal.replace(database.registrations(self._db))
-        elif size > applied:
-            for line in self._journal.read(applied):
-                self._apply(line)
-            self._lines = []
-        self._note(size)
 
     def _register(self, entry: Entry) -> bool:
         episode, segment = entry.episode, entry.segment
@@ -187,7 +135,7 @@ class Catalogue:
             'SELECT custom FROM descriptions WHERE episode = ? ORDER BY sequence DESC LIMIT 1',
             (number,)).fetchone()
         if custom is None or custom[0] != episode.custom_text:
-            self._append(folder, database.description_content(
+            self._registry.add(folder, database.description_content(
                 episode.name, episode.robot, episode.task, episode.instruction, episode.origin,
                 episode.custom_text))
         known = None if number is None else self._db.execute(
@@ -201,7 +149,7 @@ class Catalogue:
                 'of its own')
         if known is not None:
             return False
-        self._append(folder, database.segment_content(
+        self._registry.add(folder, database.segment_content(
             episode.name, segment.number, segment.file, segment.size, segment.sha256,
             int(segment.recovered)))
         return True
@@ -226,60 +174,3 @@ class Catalogue:
                     f'episode {episode.name} is registered with {field} {known!r}; '
                     f'{episode.folder} has {found!r}. Is it another episode of the same name?')
         return int(row[0])
-
-    def _append(self, folder: str, content: list[Any]) -> None:
-        sequence, chain = database.head(self._db)
-        self._apply(database.line(
-            sequence + 1, folder, database.link(chain, content), content))
-
-    def _apply(self, line: Line) -> None:
-        """Write a line of the journal into the database.
-
-        Raises:
-            CatalogueError: It does not continue the chain.
-        """
-        self._lines.append(line)
-        if 'pin' in line:
-            self._db.execute('INSERT OR IGNORE INTO pins VALUES (?, ?, ?)',
-                             (line['pin'], line['snapshot'], line['time']))
-            return
-        sequence, chain = database.head(self._db)
-        kind, name, *content = line['content']
-        following = database.link(chain, line['content'])
-        if (sequence + 1, following.hex()) != (line['sequence'], line['chain']):
-            raise CatalogueError(
-                f'{self._journal.path}: registration {line["sequence"]} of {name} does not follow '
-                f'registration {sequence} of the catalogue: the file was changed, or belongs to '
-                'another store. Restore it, or delete it and add the folders anew')
-        if kind == 'episode':
-            self._db.execute(
-                'INSERT OR IGNORE INTO episodes (name, folder, robot, task, instruction, origin) '
-                'VALUES (?, ?, ?, ?, ?, ?)', (name, line['folder'], *content[:4]))
-        number = self._db.execute(
-            'SELECT number FROM episodes WHERE name = ?', (name,)).fetchone()[0]
-        if kind == 'episode':
-            custom = content[4]
-            self._db.execute(
-                'INSERT INTO descriptions VALUES (?, ?, ?, ?, ?)',
-                (sequence + 1, number, json.loads(custom).get('label', ''), custom, following))
-        else:
-            self._db.execute(
-                'INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
-                (sequence + 1, number, *content, following))
-
-
-def rebuild(store: Path) -> Catalogue:
-    """Make the database of a store again from its journal; the old one is kept beside, renamed.
-
-    Raises:
-        CatalogueError: There is no journal, or it is damaged.
-    """
-    if not (store / JOURNAL).is_file():
-        raise CatalogueError(
-            f'{store} has no {JOURNAL} to make the catalogue from; add its folders anew '
-            '(Catalogue.add_folder)')
-    for suffix in ('', '-wal', '-shm'):
-        path = store / (database.FILE + suffix)
-        if path.exists():
-            path.rename(path.with_name(f'{path.name}.old'))
-    return Catalogue(store)

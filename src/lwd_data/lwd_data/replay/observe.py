@@ -36,6 +36,7 @@ class Observer:
         """
         self._table, self._files, self._cameras = table, table.files, tuple(cameras)
         self._size = LAYOUTS[table.layout].size if scene and table.layout else 0
+        self._threads = threads
         self._pool = ThreadPoolExecutor(threads, 'decode') if cameras else None
 
     def __call__(self, episode: Int, step: Int) -> Observations:
@@ -69,15 +70,17 @@ class Observer:
         first = self._decode(camera, pairs[0])
         images = np.empty((len(pairs), *first.shape), np.uint8)
 
-        def place(i: int) -> None:
-            bgr = self._decode(camera, pairs[i])
-            if bgr.shape != first.shape:
-                raise SampleError(
-                    f'images of {camera} are of several sizes: {first.shape[:2]} and, in '
-                    f'{pairs[i][0].record.folder}, {bgr.shape[:2]}; a batch needs one')
-            cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=images[i])
+        def fill(begin: int) -> None:
+            for i in range(begin, len(pairs), self._threads):
+                bgr = self._decode(camera, pairs[i])
+                if bgr.shape != first.shape:
+                    raise SampleError(
+                        f'images of {camera} are of several sizes: {first.shape[:2]} and, in '
+                        f'{pairs[i][0].record.folder}, {bgr.shape[:2]}; a batch needs one')
+                cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=images[i])
 
-        list(self._pool.map(place, range(len(pairs))))
+        for _ in self._pool.map(fill, range(self._threads)):
+            pass
         return images
 
     def _decode(self, camera: str, pair: tuple[EpisodeColumns, int]) -> Byte:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lwd_data.errors import SampleError
 from lwd_data.replay.anchors import EpisodeAnchors, Rule, find_anchors
-from lwd_data.replay.episode import EpisodeColumns, require_layout
+from lwd_data.replay.episode import EpisodeColumns
 from lwd_data.replay.files import Files
 from lwd_data.replay.records import DISCARDED, ORIGINS, EpisodeRecord
 from lwd_data.replay.snapshot import Snapshot
@@ -132,8 +132,11 @@ def build_table(
         before[record.name].columns if record.name in old else EpisodeColumns(record, files.index)
         for record in records)
     layout = next((one.layout for one in episodes if one.layout), '') if rule.scene else ''
-    for columns in episodes if layout else ():
-        require_layout(columns, layout)
+    for columns in episodes:
+        if layout and columns.layout not in ('', layout):
+            raise SampleError(
+                f'{columns.record.folder} has scene features of layout {columns.layout}, others '
+                f'of {layout}; a batch has one layout: train on one at a time')
     rule = Rule(rule.horizon, bool(layout), rule.cameras, rule.select)
     found = []
     for columns in episodes:
