@@ -9,6 +9,7 @@ again, never wrong ones.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import mmap
 import os
@@ -32,6 +33,7 @@ Compute = Callable[[Int], NDArray[Any]]
 VERSION = 1
 _HEADER = 4096
 _OPEN_FILES = 512
+_TRIES = 10
 
 
 class FeatureCache:
@@ -60,7 +62,7 @@ class FeatureCache:
             index: Of the segment.
             rows: (M,) numbers of the camera's images in the segment; see
                 EpisodeColumns.image_row.
-            encoder: SHA-256 of the encoder's weights and settings, hex.
+            encoder: What it is known by: a hash over its weights and settings.
             compute: Makes the features of the rows that are missing, each once.
 
         Raises:
@@ -77,7 +79,8 @@ class FeatureCache:
             raise SampleError(
                 f'the encoder gives features of shape {features.shape} for {len(missing)} images '
                 f'of {self._camera}; the cache keeps {(len(missing), *self._shape)}')
-        features = features.astype(self._dtype)
+        with np.errstate(over='ignore'):
+            features = features.astype(self._dtype)
         if not np.isfinite(features).all():
             raise SampleError(
                 f'the encoder gives features of {self._camera} in {index.segment} that are not '
@@ -88,21 +91,25 @@ class FeatureCache:
 
     def _file(self, index: SegmentIndex, encoder: str) -> _File:
         size = 'x'.join(map(str, self._shape))
+        key = hashlib.sha256(encoder.encode()).hexdigest()[:16]
         path = index.segment.with_name(
-            f'{index.segment.name}.features.{self._camera}.{self._dtype}.{size}.{encoder[:32]}')
+            f'{index.segment.name}.features.{self._camera}.{self._dtype}.{size}.{key}')
         header = {
             'version': VERSION, 'segment': index.sha256, 'encoder': encoder,
             'camera': self._camera, 'count': len(index.image(self._camera)[0]),
             'shape': list(self._shape), 'dtype': self._dtype.str}
-        try:
-            file = self._files(str(path))
-            if file.header == header:
-                return file
-            self._files.forget(str(path))
-            _make(path, header, replace=True)
-        except FileNotFoundError:
-            _make(path, header, replace=False)
-        return self._files(str(path))
+        for _ in range(_TRIES):
+            try:
+                file = self._files(str(path))
+                if file.header == header:
+                    return file
+                self._files.forget(str(path))
+                _make(path, header, replace=True)
+            except FileNotFoundError:
+                _make(path, header, replace=False)
+        raise IndexFileError(
+            f'{path} keeps being replaced by features of something else: do two processes use '
+            'different versions of the segment, or of this software?')
 
 
 class _File:

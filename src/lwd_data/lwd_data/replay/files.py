@@ -48,6 +48,10 @@ class Recent(Generic[Item]):
         return kept
 
 
+    def __len__(self) -> int:
+        """Return how many are kept."""
+        return len(self._items)
+
     def forget(self, path: str) -> None:
         """Open it anew next time."""
         with self._lock:
@@ -107,3 +111,7 @@ class Files:
         """Open a segment's bag and index anew next time: they were replaced."""
         self._bags.forget(path)
         self.index.forget(path)
+
+    def opened(self) -> tuple[int, int]:
+        """Return how many bags are kept open, and how many indexes mapped."""
+        return len(self._bags), len(self.index)
