@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lwd_data.errors import IndexFileError
 from lwd_data.replay.index import SegmentIndex
 from lwd_data.replay.join import Joined, join
 from lwd_data.replay.records import EpisodeRecord
@@ -214,8 +213,13 @@ class EpisodeColumns:
             return np.full(stop - start, -1, np.int64)
         return self._column(piece, 'image_stamp')[row:row + stop - start, column]
 
-    def image_place(self, step: int, camera: str) -> Place | None:
-        """Return where the JPEG lies that a step's policy saw; None if it was not recorded."""
+    def image_row(self, step: int, camera: str) -> tuple[int, int] | None:
+        """Return which image a step's policy saw.
+
+        Returns:
+            The number of its segment, and of the image among the camera's in that segment; None if
+            it was not recorded.
+        """
         piece = bisect_right(self._start, step) - 1
         stamp = int(self._image_stamps(piece, camera, step, step + 1)[0])
         if stamp < 0:
@@ -224,21 +228,17 @@ class EpisodeColumns:
         block = min(self._block[piece], count - 1)
         # Nearly always in the step's own segment, else in the one before.
         for k in (block, *range(block - 1, -1, -1), *range(block + 1, count)):
-            path = self._paths[k]
-            stamps, offsets, lengths = self._indexes(path).image(camera)
+            stamps = self._indexes(self._paths[k]).image(camera)[0]
             at = int(np.searchsorted(stamps, stamp))
             if at < len(stamps) and stamps[at] == stamp:
-                return path, int(offsets[at]), int(lengths[at])
+                return k, at
         return None
 
-
-def require_layout(columns: EpisodeColumns, layout: str) -> None:
-    """Refuse an episode whose scene features are of another layout.
-
-    Raises:
-        IndexFileError: They are.
-    """
-    if columns.layout and columns.layout != layout:
-        raise IndexFileError(
-            f'{columns.record.folder} has scene features of layout {columns.layout}, the others '
-            f'of {layout}; train on one layout at a time')
+    def image_place(self, step: int, camera: str) -> Place | None:
+        """Return where the JPEG lies that a step's policy saw; None if it was not recorded."""
+        found = self.image_row(step, camera)
+        if found is None:
+            return None
+        path = self._paths[found[0]]
+        _, offsets, lengths = self._indexes(path).image(camera)
+        return path, int(offsets[found[1]]), int(lengths[found[1]])

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from lwd_data.errors import IndexFileError
-from lwd_data.replay.index import SegmentIndex, open_index
+from lwd_data.replay.index import open_index
 
 Item = TypeVar('Item')
 
@@ -46,6 +46,16 @@ class Recent(Generic[Item]):
             while len(self._items) > self._capacity:
                 self._items.popitem(last=False)
         return kept
+
+
+    def __len__(self) -> int:
+        """Return how many are kept."""
+        return len(self._items)
+
+    def forget(self, path: str) -> None:
+        """Open it anew next time."""
+        with self._lock:
+            self._items.pop(path, None)
 
 
 class Bag:
@@ -90,9 +100,18 @@ class Files:
     def __init__(self, bags: int = OPEN_BAGS, indexes: int = OPEN_INDEXES) -> None:
         """Keep up to so many bags open, and so many indexes mapped."""
         self._bags = Recent(Bag, bags)
-        self.index: Callable[[str], SegmentIndex] = Recent(
-            lambda path: open_index(Path(path)), indexes)
+        self.index = Recent(lambda path: open_index(Path(path)), indexes)
+        """Opens the index of a segment."""
 
     def read(self, path: str, offset: int, length: int) -> bytes:
         """Return bytes of a bag."""
         return self._bags(path).read(offset, length)
+
+    def forget(self, path: str) -> None:
+        """Open a segment's bag and index anew next time: they were replaced."""
+        self._bags.forget(path)
+        self.index.forget(path)
+
+    def opened(self) -> tuple[int, int]:
+        """Return how many bags are kept open, and how many indexes mapped."""
+        return len(self._bags), len(self.index)

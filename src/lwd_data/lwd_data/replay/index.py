@@ -20,7 +20,8 @@ from lwd_data.errors import IndexFileError
 from lwd_data.replay import columns_file
 from lwd_data.replay.columns_file import ColumnsFile
 from lwd_data.replay.mcap_scan import scan
-from lwd_data.replay.tables import NO_STAMP, Table, Tables, read_tables
+from lwd_data.replay.tables import NO_STAMP, Tables, read_tables
+from lwd_data.replay.topics import Table
 
 VERSION = 1
 SUFFIX = '.index'
@@ -41,6 +42,8 @@ class SegmentIndex:
     """Of the segment."""
     size: int
     """Of the segment, bytes."""
+    changed_ns: int
+    """When the segment was changed last, as the file system has it."""
     cameras: tuple[str, ...]
     versions: tuple[str, ...]
     """What the column `version` counts into."""
@@ -91,8 +94,8 @@ def open_index(segment: Path) -> SegmentIndex:
             f'{columns.path} is of version {meta.get("version")}, not {VERSION}; it is made again '
             'when its folder is added')
     return SegmentIndex(
-        segment, columns, meta['sha256'], meta['size'], tuple(meta['cameras']),
-        tuple(meta['versions']), meta['layout'], meta['begin_ns'])
+        segment, columns, meta['sha256'], meta['size'], meta['changed_ns'],
+        tuple(meta['cameras']), tuple(meta['versions']), meta['layout'], meta['begin_ns'])
 
 
 def ensure_index(segment: Path) -> SegmentIndex:
@@ -109,7 +112,7 @@ def ensure_index(segment: Path) -> SegmentIndex:
         raise IndexFileError(f'{segment} cannot be indexed: {error.strerror}') from error
     try:
         known = open_index(segment)
-        if (known.size, known.columns.meta['changed_ns']) == (status.st_size, status.st_mtime_ns):
+        if (known.size, known.changed_ns) == (status.st_size, status.st_mtime_ns):
             return known
     except IndexFileError:
         # Missing or unreadable: what follows makes a new one, or says what is wrong.

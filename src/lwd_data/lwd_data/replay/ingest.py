@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -14,6 +15,7 @@ from lwd_data import metadata as metadata_file
 from lwd_data.errors import IndexFileError
 from lwd_data.metadata import Metadata
 from lwd_data.replay.index import ensure_index
+from lwd_data.replay.join import join
 from lwd_data.replay.records import ORIGINS, EpisodeRecord, Origin, SegmentRecord
 
 _PART = '.part'
@@ -60,7 +62,8 @@ def read_episode(folder: Path, origin: Origin) -> tuple[EpisodeRecord, Metadata]
                 'told what to do in this episode')
     return EpisodeRecord(
         custom.get('episode_id') or folder.name, folder, custom.get('robot', ''), custom['task'],
-        custom['instruction'], origin, custom.get('label', ''), (), custom), metadata
+        custom['instruction'], origin, custom.get('label', ''),
+        json.dumps(custom, sort_keys=True)), metadata
 
 
 def ingest(folder: Path, origin: Origin) -> list[Entry]:
@@ -71,14 +74,22 @@ def ingest(folder: Path, origin: Origin) -> list[Entry]:
         IndexFileError: A segment cannot be trained on; the message says why.
     """
     episode, metadata = read_episode(folder, origin)
-    entries = []
+    entries, indexes = [], []
     for number, segment in enumerate(metadata.segments):
+        if Path(segment.file).name != segment.file:
+            raise IndexFileError(
+                f'{folder / metadata_file.FILE} names the segment {segment.file!r}; a segment '
+                "lies in its episode's folder")
         path = folder / segment.file
         if not path.is_file():
             break
         index = ensure_index(path)
+        indexes.append(index)
         entries.append(Entry(episode, SegmentRecord(
             number, segment.file, index.size, index.sha256, segment.recovered)))
+    if indexes:
+        # Segments that contradict each other are refused here, not when a learner opens them.
+        join(indexes, finished=bool(episode.label))
     return entries
 
 

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from lwd_data.errors import IndexFileError
 from lwd_data.replay.index import LOOSE, NO_PLACE, SegmentIndex
-from lwd_data.replay.tables import NO_STAMP, Table
+from lwd_data.replay.tables import NO_STAMP
+from lwd_data.replay.topics import Table
 from lwd_msgs.msg import ControlStep
 
 Int = NDArray[np.int64]

@@ -14,7 +14,6 @@ from g1_description.joints import STATE_NAMES
 from lwd_data.errors import IndexFileError, SampleError
 from lwd_data.replay.batch import Byte, Float, Observations
 from lwd_data.replay.episode import EpisodeColumns
-from lwd_data.replay.files import Files
 from lwd_data.replay.table import AnchorTable
 from lwd_data.scene_layout import LAYOUTS
 
@@ -25,20 +24,19 @@ class Observer:
     """Reads observations."""
 
     def __init__(
-        self, table: AnchorTable, files: Files, *, scene: bool, cameras: Sequence[str],
-        threads: int,
+        self, table: AnchorTable, *, scene: bool, cameras: Sequence[str], threads: int,
     ) -> None:
         """Prepare to read.
 
         Args:
             table: Of the episodes.
-            files: Open files.
             scene: Whether to read scene features.
             cameras: Whose images to read.
             threads: That decode them; OpenCV leaves the interpreter free meanwhile.
         """
-        self._table, self._files, self._cameras = table, files, tuple(cameras)
+        self._table, self._files, self._cameras = table, table.files, tuple(cameras)
         self._size = LAYOUTS[table.layout].size if scene and table.layout else 0
+        self._threads = threads
         self._pool = ThreadPoolExecutor(threads, 'decode') if cameras else None
 
     def __call__(self, episode: Int, step: Int) -> Observations:
@@ -72,15 +70,17 @@ class Observer:
         first = self._decode(camera, pairs[0])
         images = np.empty((len(pairs), *first.shape), np.uint8)
 
-        def place(i: int) -> None:
-            bgr = self._decode(camera, pairs[i])
-            if bgr.shape != first.shape:
-                raise SampleError(
-                    f'images of {camera} are of several sizes: {first.shape[:2]} and, in '
-                    f'{pairs[i][0].record.folder}, {bgr.shape[:2]}; a batch needs one')
-            cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=images[i])
+        def fill(begin: int) -> None:
+            for i in range(begin, len(pairs), self._threads):
+                bgr = self._decode(camera, pairs[i])
+                if bgr.shape != first.shape:
+                    raise SampleError(
+                        f'images of {camera} are of several sizes: {first.shape[:2]} and, in '
+                        f'{pairs[i][0].record.folder}, {bgr.shape[:2]}; a batch needs one')
+                cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=images[i])
 
-        list(self._pool.map(place, range(len(pairs))))
+        for _ in self._pool.map(fill, range(self._threads)):
+            pass
         return images
 
     def _decode(self, camera: str, pair: tuple[EpisodeColumns, int]) -> Byte:

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -25,11 +25,12 @@ class SegmentRecord(NamedTuple):
     size: int
     """Bytes."""
     sha256: str
+    """Hex."""
     recovered: bool
     """Whether it was found unfinished, and saved up to its last complete message."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class EpisodeRecord:
     """An episode, as far as its segments are there."""
 
@@ -40,12 +41,17 @@ class EpisodeRecord:
     task: str
     instruction: str
     origin: Origin
-    label: str
+    label: str = ''
     """As metadata.yaml has it; empty while the episode runs."""
-    segments: tuple[SegmentRecord, ...]
+    custom_text: str = '{}'
+    """All of custom_data of metadata.yaml, JSON with sorted keys."""
+    segments: tuple[SegmentRecord, ...] = ()
     """From 0 on, without a gap."""
-    custom: Mapping[str, str] = field(default_factory=dict)
-    """All of custom_data of metadata.yaml: kind, features, seed, ..."""
+
+    @property
+    def custom(self) -> dict[str, str]:
+        """All of custom_data of metadata.yaml: kind, features, seed, ..."""
+        return dict(json.loads(self.custom_text))
 
     def path(self, number: int) -> Path:
         """Return where a segment lies."""

@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 from g1_description.joints import COMMAND_NAMES
 from lwd_data.errors import SampleError
 from lwd_data.replay import draw, windows
+from lwd_data.replay.anchors import Rule, Selection
 from lwd_data.replay.batch import Batch
 from lwd_data.replay.episode import EpisodeColumns
 from lwd_data.replay.files import Files
 from lwd_data.replay.observe import Observer
 from lwd_data.replay.records import ORIGINS
 from lwd_data.replay.snapshot import Snapshot
-from lwd_data.replay.table import AnchorTable, Selection, build_table
+from lwd_data.replay.table import AnchorTable, build_table
 
 Int = NDArray[np.int64]
 
@@ -71,7 +72,7 @@ class WindowSampler:
 
     def __init__(
         self, snapshot: Snapshot, config: SamplerConfig, n_steps: Mapping[str, int], *,
-        select: Selection | None = None, files: Files | None = None,
+        select: Selection | None = None, previous: WindowSampler | None = None,
     ) -> None:
         """Find every window of a snapshot.
 
@@ -81,46 +82,49 @@ class WindowSampler:
             n_steps: By task: chunks that a window may span at most.
             select: Says for each step of an episode, (T,), whether it may begin a window; all that
                 can by default.
-            files: Open files to share with other samplers.
+            previous: A sampler of an older snapshot of the same store, or with another n_steps or
+                selection: what has not changed since is taken over, and not looked at again.
 
         Raises:
             CatalogueError: Files of the snapshot are missing or changed.
             SampleError: A task has no entry in n_steps, or nothing is left to draw.
         """
         self.snapshot, self.config = snapshot, config
-        self._files = files or Files()
-        self._table: AnchorTable = build_table(
-            snapshot, self._files, n_steps, horizon=config.horizon, scene=config.scene,
-            cameras=config.cameras, select=select)
+        known = previous.table if previous is not None else None
+        self.table: AnchorTable = build_table(
+            snapshot, Files() if known is None else known.files, n_steps,
+            Rule(config.horizon, config.scene, tuple(config.cameras), select),
+            () if known is None else known.found)
+        """All windows."""
         self._observer = Observer(
-            self._table, self._files, scene=config.scene, cameras=config.cameras,
+            self.table, scene=config.scene, cameras=config.cameras,
             threads=config.decode_threads)
         self._draw = draw.Draw(
-            self._table.group_origin, self._table.group_count,
+            self.table.group_origin, self.table.group_count,
             online_ratio=config.online_ratio, balance_tasks=config.balance_tasks)
 
     @property
     def tasks(self) -> tuple[str, ...]:
         """What Batch.task counts into."""
-        return self._table.tasks
+        return self.table.tasks
 
     @property
     def episodes(self) -> tuple[EpisodeColumns, ...]:
         """What Batch.episode counts into."""
-        return self._table.episodes
+        return self.table.episodes
 
     def __len__(self) -> int:
         """Return how many windows there are."""
-        return int(self._table.group_count.sum())
+        return int(self.table.group_count.sum())
 
     def describe(self) -> dict[str, Any]:
         """Return counts of the windows that can be drawn: the mixture, for logs.
 
         Returns:
-            `windows` and `episodes`, and windows by name of `task`, `origin`, `source` and
-            `outcome`.
+            `windows`, `episodes` that have some, `left_out` windows that lack an observation at
+            one of their ends; and windows by name of `task`, `origin`, `source` and `outcome`.
         """
-        return self._table.describe()
+        return self.table.describe()
 
     def batch(self, step: int) -> Batch:
         """Return the windows of a step.
@@ -131,14 +135,14 @@ class WindowSampler:
         Raises:
             IndexFileError: A file was changed or removed since the sampler was made.
         """
-        config, table = self.config, self._table
+        config, table = self.config, self.table
         group, within = self._draw(
             config.seed, step, config.batch_size * config.world_size,
             config.rank * config.batch_size, config.batch_size)
-        interval, anchor = table.locate(group, within)
-        episode = table.episode[interval]
+        stretch, anchor = table.locate(group, within)
+        episode = table.episode[stretch]
         found = windows.windows(
-            anchor, table.run_stop[interval], table.stop[episode], table.verdict[episode],
+            anchor, table.run_stop[stretch], table.stop[episode], table.verdict[episode],
             config.horizon, table.n_steps[table.task[episode]])
         chunk, rewards = self._read(episode, anchor, found.span)
         outcome = table.outcome[episode]
@@ -147,8 +151,8 @@ class WindowSampler:
             span=found.span, end=np.where(found.ends, outcome, 0).astype(np.uint8),
             next_observation=self._observer(episode, found.next),
             to_end=table.stop[episode] - 1 - anchor, outcome=outcome,
-            source=table.source[interval], task=table.task[episode],
-            version=table.version[interval], online=table.origin[episode] == _ONLINE,
+            source=table.source[stretch], task=table.task[episode],
+            version=table.version[stretch], online=table.origin[episode] == _ONLINE,
             episode=episode, step=anchor, instructions=table.instructions, tasks=table.tasks,
             versions=table.versions)
 
@@ -156,7 +160,7 @@ class WindowSampler:
         self, episode: Int, anchor: Int, span: Int,
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return chunks (B, H, 16) and rewards (B, n_max * H)."""
-        horizon, table = self.config.horizon, self._table
+        horizon, table = self.config.horizon, self.table
         chunk = np.empty((len(anchor), horizon, len(COMMAND_NAMES)), np.float32)
         rewards = np.zeros((len(anchor), int(table.n_steps.max()) * horizon), np.float32)
         for i, (e, t, steps) in enumerate(zip(
