@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lwd_data.replay.episode import EpisodeColumns
-from lwd_data.replay.files import Files
 from lwd_data.replay.sampler import SamplerConfig, WindowSampler
 from lwd_data.replay.snapshot import Snapshot
 from lwd_learner.algorithms.base import Facts, Feed, Windows
@@ -43,7 +42,7 @@ class Replay:
 
     def __init__(
         self, snapshot: Snapshot, policy: PolicyConfig, engine: Engine, td: TdConfig, *,
-        seed: int = 0,
+        seed: int = 0, previous: Replay | None = None,
     ) -> None:
         """Look at a snapshot.
 
@@ -53,13 +52,14 @@ class Replay:
             engine: Says which rank draws.
             td: For the facts.
             seed: Of the draws.
+            previous: Over an older snapshot of the same store: only what is new is looked at.
 
         Raises:
             DataError: There is nothing to train on.
         """
         self.snapshot, self.policy, self.engine, self.seed = snapshot, policy, engine, seed
-        self._files = Files()
         self._samplers: dict[tuple[Any, ...], WindowSampler] = {}
+        self._last: dict[Windows, WindowSampler] = {} if previous is None else previous._last
         steps: dict[str, list[int]] = defaultdict(list)
         tasks: set[str] = set()
         for record in snapshot.episodes():
@@ -87,8 +87,10 @@ class Replay:
                 cameras=() if scene else self.policy.cameras,
                 seed=self._seed(feed.windows), rank=self.engine.rank,
                 world_size=self.engine.world_size)
-            self._samplers[key] = WindowSampler(
-                self.snapshot, config, n_steps, select=_SELECT[feed.windows], files=self._files)
+            found = WindowSampler(
+                self.snapshot, config, n_steps, select=_SELECT[feed.windows],
+                previous=self._last.get(feed.windows))
+            self._samplers[key] = self._last[feed.windows] = found
         return self._samplers[key]
 
     def _seed(self, windows: Windows) -> int:

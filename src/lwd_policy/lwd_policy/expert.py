@@ -52,7 +52,7 @@ class MlpExpert(nn.Module):
         super().__init__()
         width, size = config.expert_width, config.coefficients * ACTION_DIM
         self.shape = config.shape
-        self.first = nn.Linear(size, width)
+        self.first = nn.Linear(size + config.context_width, width)
         self.condition = nn.Linear(config.context_width + 2 * _FREQUENCIES, _CONDITION)
         self.modulations = nn.ModuleList(
             Modulation(width, _CONDITION) for _ in range(config.expert_depth))
@@ -67,7 +67,7 @@ class MlpExpert(nn.Module):
         """Return velocities, (B, K, D), at actions a_w, (B, K, D), and levels w, (B,)."""
         condition = nn.functional.gelu(
             self.condition(torch.cat([context, embed_level(level)], dim=-1)))
-        hidden = self.first(actions.flatten(1))
+        hidden = self.first(torch.cat([actions.flatten(1), context], dim=-1))
         for modulation, block in zip(self.modulations, self.blocks):
             inner, gate = modulation(hidden, condition)
             hidden = hidden + gate * block(inner)

@@ -16,12 +16,22 @@ from g1_sim.world import World
 from lwd_msgs.msg import ControlStep
 from lwd_policy import observation as policy_observation
 from lwd_policy.errors import PolicyError
+from lwd_policy.observation import Observation as Seen
 from lwd_policy.policy import FlowPolicy
 from lwd_policy.runtime import ChunkSampler, Ranker, RuntimeConfig
 from lwd_policy.store import CRITIC, load_critic, load_policy
 from lwd_rollout.errors import RolloutError
 
 Array = NDArray[np.float64]
+
+
+def observe(world: World, policy: FlowPolicy, observation: Observation) -> Seen:
+    """Return what a policy sees of a simulated robot at a tick."""
+    sees_scene = policy.config.observation == 'scene'
+    return policy_observation.single(
+        observation.joints.positions, world.scene.instruction,
+        scene=SceneFeatures(world).values() if sees_scene else None,
+        images={frame.camera: frame.rgb for frame in observation.frames})
 
 
 class PolicyController:
@@ -47,19 +57,14 @@ class PolicyController:
         self.chunk_id = 0
         self.chunk_index = 0
         self._sampler = ChunkSampler(policy, runtime, ranker=ranker, seed=seed)
-        self._sees_scene = policy.config.observation == 'scene'
-        self._features = SceneFeatures(world) if self._sees_scene else None
-        self._instruction = world.scene.instruction
+        self._world, self._policy = world, policy
         self._chunk: Array = np.zeros((0, 16))
 
     def act(self, observation: Observation) -> Array:
         """Return the command, (16,), of this tick."""
         self.chunk_index += 1
         if self.chunk_index >= len(self._chunk):
-            seen = policy_observation.single(
-                observation.joints.positions, self._instruction,
-                scene=self._features.values() if self._features is not None else None,
-                images={frame.camera: frame.rgb for frame in observation.frames})
+            seen = observe(self._world, self._policy, observation)
             self._chunk = self._sampler.commands(seen)[0]
             self.chunk_id, self.chunk_index = self.chunk_id + 1, 0
         return self._chunk[self.chunk_index]
