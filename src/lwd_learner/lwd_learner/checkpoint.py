@@ -46,6 +46,6 @@ def load(folder: Path, device: torch.device | str = 'cpu') -> dict[str, Any]:
         raise CheckpointError(f'{path} is damaged: {error}') from error
     if content.get('version') != VERSION:
         raise CheckpointError(
-            f'{path} is of version {content.get("version")}, this is {VERSION}; resume it with the '
-            'version that wrote it')
+            f'{path} is of version {content.get("version")}, this is {VERSION}; resume it '
+            'with the version that wrote it')
     return content

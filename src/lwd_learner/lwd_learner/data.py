@@ -59,7 +59,8 @@ class Replay:
         """
         self.snapshot, self.policy, self.engine, self.seed = snapshot, policy, engine, seed
         self._samplers: dict[tuple[Any, ...], WindowSampler] = {}
-        self._last: dict[Windows, WindowSampler] = {} if previous is None else previous._last
+        self.latest: dict[Windows, WindowSampler] = {} if previous is None else previous.latest
+        """The newest sampler of each kind of windows, for the next one to take over from."""
         steps: dict[str, list[int]] = defaultdict(list)
         tasks: set[str] = set()
         for record in snapshot.episodes():
@@ -89,8 +90,8 @@ class Replay:
                 world_size=self.engine.world_size)
             found = WindowSampler(
                 self.snapshot, config, n_steps, select=_SELECT[feed.windows],
-                previous=self._last.get(feed.windows))
-            self._samplers[key] = self._last[feed.windows] = found
+                previous=self.latest.get(feed.windows))
+            self._samplers[key] = self.latest[feed.windows] = found
         return self._samplers[key]
 
     def _seed(self, windows: Windows) -> int:

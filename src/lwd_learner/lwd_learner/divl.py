@@ -2,8 +2,8 @@
 """DIVL: distributional implicit value learning.
 
 V_psi(s) is a categorical distribution over K atoms: of the target critic's values Qbar(s, a) over
-the chunks a that the data contain at s. Its loss is the cross-entropy to Qbar(s, a), projected on the
-two nearest atoms. A high quantile of it is the value of acting well there:
+the chunks a that the data contain at s. Its loss is the cross-entropy to Qbar(s, a), projected on
+the two nearest atoms. A high quantile of it is the value of acting well there:
 
     b(s) = Quantile_tau(V_psi(s)),   tau = clip(tau_base - alpha h(s), tau_min, tau_max)
 
@@ -104,9 +104,8 @@ def quantile(logits: Tensor, tau: Tensor, support: Tensor) -> Tensor:
     cumulative = cumulative / cumulative[..., -1:]
     index = torch.searchsorted(cumulative, tau[..., None]).clamp(max=len(support) - 1)
     above = cumulative.gather(-1, index)[..., 0]
-    below = torch.where(
-        index > 0, cumulative.gather(-1, (index - 1).clamp(min=0)), torch.zeros_like(tau)[..., None]
-    )[..., 0]
+    before = cumulative.gather(-1, (index - 1).clamp(min=0))
+    below = torch.where(index > 0, before, torch.zeros_like(before))[..., 0]
     part = ((tau - below) / (above - below).clamp(min=1e-12)).clamp(0.0, 1.0)
     step = (support[-1] - support[0]) / (len(support) - 1)
     found = support[index[..., 0]] + (part - 0.5) * step

@@ -84,15 +84,15 @@ class Engine:
             yield
 
     def generator(self, *numbers: int) -> torch.Generator:
-        """Return a generator of an update: the same numbers give the same draws, after a resume
-        and on every rank.
-        """
+        """Return a generator of an update; the same numbers give the same draws on every rank."""
         seed = 0
         for number in numbers:
             seed = (seed * 1_000_003 + number + 1) % (2**63 - 25)
         return torch.Generator().manual_seed(seed)
 
-    def normal(self, shape: tuple[int, ...], generator: torch.Generator, *, batch: int = 0) -> Tensor:
+    def normal(
+        self, shape: tuple[int, ...], generator: torch.Generator, *, batch: int = 0,
+    ) -> Tensor:
         """Return this rank's rows of standard normal noise.
 
         Args:

@@ -3,9 +3,9 @@
 
     y_t = sum_{i < span} gamma^i r_{t+i} + gamma^span b(s_{t+span})
 
-where the span is n H control steps, fewer where the episode ends, and where the policy or who is in
-control changes (the sampler sees to that). There is no bootstrap past an end; a time-out, which says
-nothing about the state, may count as none: then b is taken at the episode's last observation.
+where the span is n H control steps, fewer where the episode ends, and where the policy or who is
+in control changes (the sampler sees to that). There is no bootstrap past an end; a time-out, which
+says nothing about the state, may count as none: then b is taken at the episode's last observation.
 """
 
 from __future__ import annotations

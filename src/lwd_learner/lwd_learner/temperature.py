@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """lambda: given, or held so that the policy stays within a budget of KL from its reference.
 
-For small changes KL ~ sigma_Q^2 / (2 lambda^2), sigma_Q the standard deviation of Q within one state
-over the reference's chunks; so lambda begins at sigma_Q / sqrt(2 KL) and is then moved until the KL
-that is measured along the paths is the one that was asked for.
+For small changes KL ~ sigma_Q^2 / (2 lambda^2), sigma_Q the standard deviation of Q within one
+state over the reference's chunks; so lambda begins at sigma_Q / sqrt(2 KL) and is then moved
+until the KL that is measured along the paths is the one that was asked for.
 """
 
 from __future__ import annotations
@@ -63,12 +63,13 @@ class Temperature:
         """Take in the root mean square, over states, of Q's standard deviation within one."""
         square = sigma_q**2
         keep = self.config.memory
-        self._square = square if self._square is None else keep * self._square + (1 - keep) * square
+        before = square if self._square is None else self._square
+        self._square = keep * before + (1.0 - keep) * square
 
     def observe_kl(self, kl: float) -> None:
         """Take in the KL of an update's paths, nats, and correct lambda."""
         keep = self.config.memory
-        self._kl = kl if self._kl is None else keep * self._kl + (1 - keep) * kl
+        self._kl = keep * (kl if self._kl is None else self._kl) + (1.0 - keep) * kl
         if self.config.closed_loop and not self.config.fixed:
             # A policy that has only just begun to move has no KL yet: corrections are bounded.
             ratio = max(self._kl, 1e-6) / self.config.kl

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The training loop: one for all algorithms, offline and online, that can be killed at any update."""
+"""The training loop: one for all algorithms and stages, that can be killed at any update."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ class TrainerConfig:
     def __post_init__(self) -> None:
         for name in ('log_every', 'checkpoint_every'):
             if getattr(self, name) < 1:
-                raise ConfigError(f'trainer.{name} is {getattr(self, name)}; it must be at least 1')
+                raise ConfigError(
+                    f'trainer.{name} is {getattr(self, name)}; it must be at least 1')
 
 
 @dataclass(frozen=True)
@@ -104,8 +105,8 @@ class Trainer:
         state = checkpoint.load(self.folder, self.engine.device)
         if state['algorithm'] != self.algorithm.name:
             raise ConfigError(
-                f'{self.folder} holds a run of {state["algorithm"]}, not of {self.algorithm.name}; '
-                'choose another folder')
+                f'{self.folder} holds a run of {state["algorithm"]}, not of '
+                f'{self.algorithm.name}; choose another folder')
         self.algorithm.restore(state['state'])
         self.progress = Progress(**state['progress'])
         self._say(f'goes on from update {self.progress.step} ({self.folder / checkpoint.FILE})')

@@ -41,8 +41,8 @@ def _logits(mass: dict[int, float]) -> torch.Tensor:
     return p.log()
 
 
-@pytest.mark.parametrize(('tau', 'atom'), [(0.1, 20), (0.25, 20), (0.5, 100), (0.7, 100), (0.9, 180)])
-def test_quantiles_of_three_atoms(tau, atom):
+@pytest.mark.parametrize(('tau', 'atom'), [(0.1, 20), (0.25, 20), (0.5, 100), (0.7, 100), (0.9,
+180)]) def test_quantiles_of_three_atoms(tau, atom):
     logits = _logits({20: 0.3, 100: 0.5, 180: 0.2})
     found = divl.quantile(logits, torch.tensor([tau], dtype=torch.float64), SUPPORT)
     half_an_atom = float(SUPPORT[1] - SUPPORT[0]) / 2
@@ -106,7 +106,8 @@ def test_the_fitted_distribution_has_the_quantile_of_the_data():
 
 
 def test_the_expectile_of_a_uniform_value():
-    # tau E[(x - v)+] = (1 - tau) E[(v - x)+]: for uniform x, v = sqrt(tau) / (sqrt(tau) + sqrt(1 - tau)).
+    # tau E[(x - v)+] = (1 - tau) E[(v - x)+]: for uniform x, v = sqrt(tau) / (sqrt(tau) + sqrt(1
+    # - tau)).
     found = _fitted(lambda out, values: expectile.loss(out[:, 0], values, 0.9), torch.zeros(1, 1))
     assert float(found) == pytest.approx(0.9**0.5 / (0.9**0.5 + 0.1**0.5), abs=0.01)
 

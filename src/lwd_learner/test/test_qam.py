@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""QAM against the exact tilt pi_beta exp(Q / lambda), with the variants that converge elsewhere."""
+"""QAM against the exact tilt pi_beta exp(Q / lambda), with the variants that converge
+elsewhere."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Action chunks: commands on the robot's side, a_1 of the flow on the networks' side.
 
-The flow works on the chunk's cosines in time (orthonormal DCT-II), each normalised on its own: what
-is left of the flow's noise is then small where the motion is small, at high frequencies above all,
-and a chunk is smooth though a network made it. FAST (arXiv 2501.09747) compresses chunks in the
-same way.
+The flow works on the chunk's cosines in time (orthonormal DCT-II), each normalised on its own:
+what is left of the flow's noise is then small where the motion is small, at high frequencies
+above all, and a chunk is smooth though a network made it. FAST (arXiv 2501.09747) compresses
+chunks in the same way.
 """
 
 from __future__ import annotations

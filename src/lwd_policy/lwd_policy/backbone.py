@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lwd_data.scene_layout import LAYOUTS
-from lwd_policy.config import STATE_DIM, PolicyConfig
+from lwd_policy.config import ACTION_DIM, STATE_DIM, PolicyConfig
 from lwd_policy.errors import LayoutError
 from lwd_policy.image_encoder import ImageTokens
+from lwd_policy.kinematics import HandKinematics, reach
 from lwd_policy.normalise import Quantiles
 from lwd_policy.observation import Observation
 from lwd_policy.scene_encoder import SceneTokens, TokenPooling
@@ -48,7 +49,8 @@ class Backbone(nn.Module):
         self.image: ImageTokens | None = None
         if config.observation == 'scene':
             layout = LAYOUTS[config.scene_layout]
-            self.scene = SceneTokens(layout, config.token_width, points=2)
+            self.scene = SceneTokens(layout, config.token_width, points=2, reach=True)
+            self.hands = HandKinematics()
             hands = layout.groups[0]
             query += hands.count * hands.size
         else:
@@ -104,7 +106,11 @@ class Backbone(nn.Module):
             raise LayoutError(
                 f'the policy sees scene features of layout {layout.name}, {layout.size} numbers; '
                 f'the observation has {observation.scene.shape[-1]}')
-        tokens, there = self.scene(observation.scene, self.scene.hands(observation.scene))
+        state = observation.state
+        with torch.no_grad(), torch.autocast(state.device.type, enabled=False):
+            moves = reach(self.hands.jacobian(state[:, :ACTION_DIM], state[:, ACTION_DIM:]))
+        tokens, there = self.scene(
+            observation.scene, self.scene.hands(observation.scene), moves.clamp(-8.0, 8.0))
         group = layout.groups[0]
         return tokens, there, observation.scene[:, :group.count * group.size]
 
@@ -119,5 +125,6 @@ class Backbone(nn.Module):
             shape = tuple(observation.images[name].shape[1:])
             if shape != (size, size, 3):
                 raise LayoutError(
-                    f'images of {name} are {shape[1]} x {shape[0]}; the policy sees {size} x {size}')
+                    f'images of {name} are {shape[1]} x {shape[0]}; the policy sees {size} x '
+                    f'{size}')
         return self.image(observation.images)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a policy is made of: everything needed to build its networks again, as it stands in the card."""
+"""What a policy is made of: all that is needed to build its networks again; part of its card."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class PolicyConfig:
     horizon: int = 30
     """H: control steps of a chunk; 30 is one second."""
     arms: Literal['relative', 'absolute'] = 'relative'
-    """Arm targets relative to the measured state at the chunk's start, or as they are. Grippers are
-    always absolute."""
+    """Arm targets relative to the measured state at the chunk's start, or as they are. Grippers
+    are always absolute."""
     coefficients: int = 10
-    """K: cosines in time that a chunk is made of, 1 to H. Few keep it smooth (10 in one second: up to
-    5 Hz) and the flow small; H describes every chunk exactly."""
+    """K: cosines in time that a chunk is made of, 1 to H. Few keep it smooth (10 in one second:
+    up to 5 Hz) and the flow small; H describes every chunk exactly."""
     text_width: int = 64
     """Of a word."""
     token_width: int = 128
@@ -54,7 +54,8 @@ class PolicyConfig:
     """Kinds of condition beside the observation, as RECAP's good and bad; 0 for none."""
 
     def __post_init__(self) -> None:
-        for name in ('image_size', 'horizon', 'coefficients', 'text_width', 'token_width', 'context_width',
+        for name in ('image_size', 'horizon', 'coefficients', 'text_width', 'token_width',
+        'context_width',
                      'expert_width', 'expert_depth', 'expert_heads'):
             if getattr(self, name) < 1:
                 raise ConfigError(f'policy.{name} is {getattr(self, name)}; it must be at least 1')

@@ -11,10 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from g1_description.joints import COMMAND_JOINTS, limits
 from lwd_policy import flow
 from lwd_policy.errors import ConfigError
 from lwd_policy.observation import Observation
 from lwd_policy.policy import FlowPolicy
+
+
+_LIMITS = limits(COMMAND_JOINTS)
 
 
 class Ranker(Protocol):
@@ -109,4 +113,6 @@ class ChunkSampler:
         """Return one chunk of commands an observation, (B, H, 16): rad; grippers 0 .. 1."""
         actions = self.actions(observation)
         commands = self.policy.actions.decode(actions, observation.state)
-        return commands.double().cpu().numpy()
+        # A flow overshoots the ends of a joint's range a little: a gripper would be "more than
+        # open", and the driver would report a clipped command at every step.
+        return np.clip(commands.double().cpu().numpy(), *_LIMITS)

@@ -38,20 +38,24 @@ def offsets(positions: Tensor, points: Tensor) -> Tensor:
 class SceneTokens(nn.Module):
     """Splits scene features into tokens of one width, with their positions."""
 
-    def __init__(self, layout: SceneLayout, width: int, points: int) -> None:
+    def __init__(
+        self, layout: SceneLayout, width: int, points: int, *, reach: bool = False,
+    ) -> None:
         """Build it.
 
         Args:
             layout: Of the features.
             width: Of a token.
             points: So many points the tokens' positions are seen from.
+            reach: Whether they are also seen as the joint motions that bring a hand there.
         """
         super().__init__()
         self.layout = layout
         self.points = points
+        extra = points * 6 + (2 * 7 if reach else 0)
         self.groups = [group for group in layout.groups if group.name != 'hands']
         self.embed = nn.ModuleList(
-            nn.Linear(group.size + (points * 6 if group.position is not None else 0), width)
+            nn.Linear(group.size + (extra if group.position is not None else 0), width)
             for group in self.groups)
 
     def hands(self, scene: Tensor) -> Tensor:
@@ -59,12 +63,15 @@ class SceneTokens(nn.Module):
         group = self.layout.groups[0]
         return scene[:, :group.count * group.size].unflatten(1, (group.count, group.size))[..., :3]
 
-    def forward(self, scene: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, scene: Tensor, points: Tensor, reach: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
         """Return tokens, (B, N, width), and whether each is there, (B, N).
 
         Args:
             scene: (B, F) features.
-            points: (B, P, 3) to see positions from, m, base_link.
+            points: (B, P, 3) to see positions from, m, base_link; the hands first.
+            reach: (B, 2, 7, 3) joint motions of the arms per motion of the hands, rad per m.
         """
         tokens, there = [], []
         at = self.layout.groups[0].count * self.layout.groups[0].size
@@ -75,9 +82,12 @@ class SceneTokens(nn.Module):
             at += size
             if group.position is not None:
                 where = values[..., group.position:group.position + 3]
-                values = torch.cat([
-                    values[..., :group.position], (where - centre) / _FAR,
-                    values[..., group.position + 3:], offsets(where, points)], dim=-1)
+                seen = [values[..., :group.position], (where - centre) / _FAR,
+                        values[..., group.position + 3:], offsets(where, points)]
+                if reach is not None:
+                    away = where[:, :, None] - points[:, None, :2]
+                    seen.append(torch.einsum('bsji,bnsi->bnsj', reach, away).flatten(2))
+                values = torch.cat(seen, dim=-1)
             tokens.append(embed(values))
             there.append(scene.new_ones(values.shape[:2], dtype=torch.bool)
                          if group.present is None else values[..., group.present] > 0.5)

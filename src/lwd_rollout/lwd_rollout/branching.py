@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How well a critic ranks chunks *within one state*: the same state, several chunks, real outcomes.
+"""How well a critic ranks chunks *within one state*: several chunks, and their real outcomes.
 
 Pooled over states, Q's ranking of outcomes mostly measures how far an episode has come. Here an
-episode is run up to a state, and from there once for each of several chunks of the policy, going on
-with the policy; episodes are deterministic, so that the prefix is the same each time.
+episode is run up to a state, and from there once for each of several chunks of the policy, going
+on with the policy; episodes are deterministic, so that the prefix is the same each time.
 """
 
 from __future__ import annotations
@@ -172,7 +172,8 @@ class _BranchController:
         self._step += 1
         if self._step >= len(self._chunk):
             self._number += 1
-            self._chunk, self._step = self._draw(observe(self._world, self._policy, observation)), 0
+            self._chunk = self._draw(observe(self._world, self._policy, observation))
+            self._step = 0
         return self._chunk[self._step]
 
     def _draw(self, seen: Seen) -> Array:

@@ -134,30 +134,51 @@ def evaluate(
         processes: How many; 0 for one a core.
         progress: Called with episodes done, of how many, and what was done last.
     """
-    names = plan.tasks or tuple(tasks.TASKS)
-    pairs = [(name, distribution) for name in names for distribution in plan.distributions]
-    jobs = [
-        (name, distribution, seed, plan, plan.films and folder is not None and i == 0)
-        for name, distribution in pairs
-        for i, seed in enumerate(seeds(plan.split, plan.first_seed, plan.episodes))]
+    filmed = plan.films and folder is not None
+    found = outcomes_of(plan, filmed=filmed, processes=processes, progress=progress)
+    pairs = _pairs(plan)
     outcomes: dict[tuple[str, str], list[Outcome]] = {pair: [] for pair in pairs}
-    with workers(processes) as pool:
-        futures = [pool.submit(_episode, *job) for job in jobs]
-        for done, future in enumerate(as_completed(futures), start=1):
-            outcome = future.result()
-            outcomes[outcome.task, outcome.distribution].append(outcome)
-            progress(done, len(jobs), f'{outcome.task} {outcome.distribution}')
+    for outcome in found:
+        outcomes[outcome.task, outcome.distribution].append(outcome)
     if folder is not None and plan.films:
         folder.mkdir(parents=True, exist_ok=True)
-        for name in names:
+        for name in dict(pairs):
             films = [(f'{name}, {outcome.distribution}, seed {outcome.seed}: '
                       f'{outcome.verdict.terminal.name.lower()} after {outcome.seconds:.1f} s',
                       outcome.film)
                      for distribution in plan.distributions
                      for outcome in outcomes[name, distribution] if outcome.film]
             draw_filmstrip(films, folder / f'{name}.png')
-    return [_row(pair, sorted(found, key=lambda outcome: outcome.seed))
-            for pair, found in outcomes.items()]
+    return [_row(pair, group) for pair, group in outcomes.items()]
+
+
+def _pairs(plan: EvaluationPlan) -> list[tuple[str, str]]:
+    names = plan.tasks or tuple(tasks.TASKS)
+    return [(name, distribution) for name in names for distribution in plan.distributions]
+
+
+def outcomes_of(
+    plan: EvaluationPlan, *, filmed: bool = False, processes: int = 0,
+    progress: Callable[[int, int, str], None] = lambda *_: None,
+) -> list[Outcome]:
+    """Run an evaluation's episodes; returns them in the order of task, distribution and seed.
+
+    Args:
+        plan: What.
+        filmed: Whether to take pictures of the first episode of each task and distribution.
+        processes: How many; 0 for one a core.
+        progress: Called with episodes done, of how many, and what was done last.
+    """
+    jobs = [
+        (name, distribution, seed, plan, filmed and i == 0)
+        for name, distribution in _pairs(plan)
+        for i, seed in enumerate(seeds(plan.split, plan.first_seed, plan.episodes))]
+    with workers(processes) as pool:
+        futures = [pool.submit(_episode, *job) for job in jobs]
+        for done, future in enumerate(as_completed(futures), start=1):
+            outcome = future.result()
+            progress(done, len(jobs), f'{outcome.task} {outcome.distribution}')
+    return [future.result() for future in futures]
 
 
 def _episode(

@@ -33,7 +33,8 @@ class HgDaggerConfig:
     batch_size: int = 256
     corrections: float = 0.5
     """Part of an online batch that are corrections, once there are any."""
-    optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(rate=5e-4))
+    optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(
+        rate=3e-3, warmup=200, decay_to=0.02))
     online_optimiser: OptimiserConfig = field(
         default_factory=lambda: OptimiserConfig(rate=1e-4, decay_to=1.0))
     ema: float = 0.005

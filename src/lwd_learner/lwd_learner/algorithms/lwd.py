@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """LWD: DIVL for the critic, QAM for the actor.
 
-Offline: a reference by behaviour cloning; the critic with the long n, then with the short one, which
-removes the bias of off-policy returns; then, once the critic is shown to rank chunks, the actor, with
-the critic going on. Online: rounds of critic, then both, with n = 1; the reference stays frozen
-as in the paper, or is refreshed on demonstrations and corrections before the actor is extracted
-from it anew.
+Offline: a reference by behaviour cloning; the critic with the long n, then with the short one,
+which removes the bias of off-policy returns; then, once the critic is shown to rank chunks, the
+actor, with the critic going on. Online: rounds of critic, then both, with n = 1; the reference
+stays frozen as in the paper, or is refreshed on demonstrations and corrections before the actor is
+extracted from it anew.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class LwdConfig:
     qam: QamConfig = field(default_factory=QamConfig)
     td: TdConfig = field(default_factory=TdConfig)
     reference_optimiser: OptimiserConfig = field(
-        default_factory=lambda: OptimiserConfig(rate=5e-4))
+        default_factory=lambda: OptimiserConfig(rate=3e-3, warmup=200, decay_to=0.02))
     refresh_optimiser: OptimiserConfig = field(
         default_factory=lambda: OptimiserConfig(rate=1e-4, decay_to=1.0))
     actor_optimiser: OptimiserConfig = field(

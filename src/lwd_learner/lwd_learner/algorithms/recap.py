@@ -3,8 +3,8 @@
 
 A distributional value of the return-to-go is fitted to what happened: -1 per step of the task's
 longest episode until success, -1 for a failure. The advantage of a chunk, R + V(s') - V(s), is
-good if it belongs to the task's best part, and corrections are always good. The policy is trained on
-everything with that label as its condition, sometimes without one, and is asked for "good".
+good if it belongs to the task's best part, and corrections are always good. The policy is trained
+on everything with that label as its condition, sometimes without one, and is asked for "good".
 """
 
 from __future__ import annotations
@@ -67,7 +67,8 @@ class RecapConfig:
     """Chunks of an advantage."""
     value: ValueConfig = field(default_factory=lambda: ValueConfig(
         divl=DivlConfig(low=-1.1, high=0.1)))
-    optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(rate=5e-4))
+    optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(
+        rate=3e-3, warmup=200, decay_to=0.02))
     online_optimiser: OptimiserConfig = field(
         default_factory=lambda: OptimiserConfig(rate=1e-4, decay_to=1.0))
     ema: float = 0.005

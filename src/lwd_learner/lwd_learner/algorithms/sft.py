@@ -30,7 +30,8 @@ class SftConfig:
     online_updates: int = 120
     """In each round online."""
     batch_size: int = 256
-    optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(rate=5e-4))
+    optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(
+        rate=3e-3, warmup=200, decay_to=0.02))
     online_optimiser: OptimiserConfig = field(
         default_factory=lambda: OptimiserConfig(rate=1e-4, decay_to=1.0))
     ema: float = 0.005
