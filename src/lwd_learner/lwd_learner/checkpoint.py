@@ -42,7 +42,9 @@ def load(folder: Path, device: torch.device | str = 'cpu') -> dict[str, Any]:
         content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError(f'{folder} has no {FILE}: nothing to resume there') from error
-    except (RuntimeError, EOFError, pickle.UnpicklingError, OSError) as error:
+    except (RuntimeError, EOFError, OSError, LookupError, ValueError, TypeError, AttributeError,
+            pickle.UnpicklingError) as error:
+        # What is no checkpoint makes the reader fail in whichever way its bytes happen to lead to.
         raise CheckpointError(f'{path} is damaged: {error}') from error
     if content.get('version') != VERSION:
         raise CheckpointError(

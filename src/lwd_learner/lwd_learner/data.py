@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lwd_data.replay.batch import Batch
 from lwd_data.replay.episode import EpisodeColumns
 from lwd_data.replay.sampler import SamplerConfig, WindowSampler
 from lwd_data.replay.snapshot import Snapshot
@@ -72,7 +73,7 @@ class Replay:
         self.tasks = tuple(sorted(tasks))
         chunks = {task: float(np.median(steps[task])) / policy.horizon if steps[task] else 0.0
                   for task in self.tasks}
-        everything = self.sampler(Feed('all', 1))
+        everything = self.sampler(Feed('all', engine.world_size))
         corrections = int(everything.describe()['source'].get('teleop', 0))
         self.facts = Facts(chunks, corrections, td)
 
@@ -82,12 +83,16 @@ class Replay:
         key = (feed.windows, feed.batch_size, feed.online_ratio, tuple(n_steps.items()))
         if key not in self._samplers:
             scene = self.policy.observation == 'scene'
+            ranks = self.engine.world_size
+            if feed.batch_size % ranks:
+                raise DataError(
+                    f'a batch of {feed.batch_size} cannot be shared evenly by {ranks} processes; '
+                    'choose a batch size that they divide')
             config = SamplerConfig(
-                batch_size=feed.batch_size, horizon=self.policy.horizon,
+                batch_size=feed.batch_size // ranks, horizon=self.policy.horizon,
                 online_ratio=feed.online_ratio, scene=scene,
                 cameras=() if scene else self.policy.cameras,
-                seed=self._seed(feed.windows), rank=self.engine.rank,
-                world_size=self.engine.world_size)
+                seed=self._seed(feed.windows), rank=self.engine.rank, world_size=ranks)
             found = WindowSampler(
                 self.snapshot, config, n_steps, select=_SELECT[feed.windows],
                 previous=self.latest.get(feed.windows))
@@ -98,6 +103,16 @@ class Replay:
         # Feeds of one update draw apart from each other.
         return self.seed * len(_SELECT) + list(_SELECT).index(windows)
 
+    def sample(self, count: int) -> Batch:
+        """Return windows to fit a normalisation to: the same on every rank."""
+        scene = self.policy.observation == 'scene'
+        config = SamplerConfig(
+            batch_size=count, horizon=self.policy.horizon, scene=scene,
+            cameras=() if scene else self.policy.cameras, seed=self.seed)
+        return WindowSampler(
+            self.snapshot, config, dict.fromkeys(self.tasks, 1),
+            previous=self.latest.get('all')).batch(0)
+
     def mixture(self) -> dict[str, Any]:
         """Return counts of the windows there are, for logs and cards."""
-        return self.sampler(Feed('all', 1)).describe()
+        return self.sampler(Feed('all', self.engine.world_size)).describe()

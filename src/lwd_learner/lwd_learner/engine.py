@@ -138,3 +138,12 @@ def shard(module: nn.Module) -> nn.Module:
         if hasattr(module, method):
             register_fsdp_forward_method(module, method)
     return module
+
+
+def full_state(module: nn.Module) -> dict[str, Tensor]:
+    """Return a network's state, whole where it is sharded. Every rank must call it."""
+    found = {}
+    for name, value in module.state_dict().items():
+        whole = getattr(value, 'full_tensor', None)
+        found[name] = whole() if whole is not None else value
+    return found

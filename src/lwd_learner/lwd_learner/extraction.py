@@ -34,8 +34,6 @@ class QamConfig:
     """Chunks of the reference that sigma_Q is estimated from, in each state."""
     spread_every: int = 10
     """Updates between two estimates of sigma_Q."""
-    spread_states: int = 32
-    """States of an estimate."""
     temperature: TemperatureConfig = field(default_factory=TemperatureConfig)
 
     def __post_init__(self) -> None:
@@ -112,12 +110,10 @@ class Extractor:
         self, reference: FlowPolicy, anchor: Tensor, critic: Critic, observation: Observation,
         generator: torch.Generator,
     ) -> float:
-        """Return the root mean square of Q's standard deviation within a state."""
-        few = min(self.config.spread_states, len(observation))
-        drawn = draw_chunks(reference, anchor[:few], self.config.spread_samples, self.engine,
-                            generator, self.config.steps)
-        qs = critic.rank(observation.first(few), drawn)
-        return float(qs.var(dim=1).mean().sqrt())
+        """Return the mean, over states, of Q's variance within one."""
+        drawn = draw_chunks(reference, anchor, self.config.spread_samples, self.engine, generator,
+                            self.config.steps)
+        return float(critic.rank(observation, drawn).var(dim=1).mean())
 
     def state(self) -> dict[str, Any]:
         """Return what is to be restored."""

@@ -72,7 +72,7 @@ class Optimiser:
             DivergedError: Loss or gradient is not finite; nothing has been changed.
         """
         if not torch.isfinite(loss):
-            raise DivergedError(f'the loss of {what} is {float(loss)}; nothing was changed by it')
+            raise DivergedError(f'the loss of {what} is {float(loss.detach())}; nothing was changed by it')
         self._adam.zero_grad(set_to_none=True)
         loss.backward()
         norm = float(_full(nn.utils.clip_grad_norm_(self.parameters, self.config.clip)))

@@ -59,9 +59,8 @@ class Temperature:
         base = math.sqrt(self._square) / math.sqrt(2.0 * self.config.kl)
         return max(self.config.smallest, base * math.exp(self._correction))
 
-    def observe_spread(self, sigma_q: float) -> None:
-        """Take in the root mean square, over states, of Q's standard deviation within one."""
-        square = sigma_q**2
+    def observe_spread(self, square: float) -> None:
+        """Take in sigma_Q^2: the mean, over states, of Q's variance within one."""
         keep = self.config.memory
         before = square if self._square is None else self._square
         self._square = keep * before + (1.0 - keep) * square

@@ -10,14 +10,14 @@ from typing import Any
 
 from lwd_data.replay.batch import Batch
 from lwd_learner import checkpoint
-from lwd_learner.algorithms.base import Algorithm, Feed, Phase
+from lwd_learner.algorithms.base import Algorithm, Phase
 from lwd_learner.data import Replay
 from lwd_learner.engine import Engine
 from lwd_learner.errors import ConfigError, DataError, GateError
 from lwd_learner.metrics import Metrics
 from lwd_learner.td import Stage
 
-_FIT_BATCHES, _FIT_SIZE = 16, 512
+_FIT_WINDOWS = 8192
 _STRIDE = 1_000_000
 """Updates of a round draw their batches from numbers of their own."""
 
@@ -152,9 +152,7 @@ class Trainer:
 
     def _begin(self, replay: Replay) -> None:
         if not self.algorithm.fitted:
-            sampler = replay.sampler(Feed('all', _FIT_SIZE))
-            # The same data on every rank: normalisation is part of the policy.
-            self.algorithm.fit([sampler.batch(i) for i in range(_FIT_BATCHES)])
+            self.algorithm.fit(replay.sample(_FIT_WINDOWS))
 
     def _run_phase(self, phases: list[Phase], replay: Replay) -> None:
         progress = self.progress

@@ -49,14 +49,6 @@ class Observation:
             condition = torch.full((len(self),), condition, device=self.state.device)
         return replace(self, condition=condition)
 
-    def first(self, count: int) -> Observation:
-        """Return the first so many observations."""
-        return replace(
-            self, state=self.state[:count], scene=self.scene[:count],
-            images={name: image[:count] for name, image in self.images.items()},
-            instruction=self.instruction[:count],
-            condition=None if self.condition is None else self.condition[:count])
-
     def repeated(self, times: int) -> Observation:
         """Return each observation so many times in a row: (B * times, ...)."""
         def repeat(tensor: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ class Feed:
 
     windows: Windows
     batch_size: int
+    """Windows of all processes together."""
     n_steps: Mapping[str, int] = field(default_factory=dict)
     """Chunks of a window, by task; 1 where a task is not named."""
     online_ratio: float = 0.5
@@ -84,7 +85,7 @@ class Algorithm(Protocol):
     def start_from(self, policy: FlowPolicy) -> None:
         """Take over weights and normalisation of a policy that was trained before."""
 
-    def fit(self, batches: list[Batch]) -> None:
+    def fit(self, batch: Batch) -> None:
         """Fit the normalisation to data, before anything else."""
 
     def state(self) -> dict[str, Any]:

@@ -49,12 +49,6 @@ def observation_of(batch: Batch, observations: Observations, engine: Engine) -> 
     return from_replay(observations, batch.instructions).to(engine.device)
 
 
-def stacked(batches: Sequence[Batch]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the chunks, (N, H, 16), and states, (N, 20), of batches."""
-    return (np.concatenate([batch.chunk for batch in batches]),
-            np.concatenate([batch.observation.state for batch in batches]))
-
-
 class TrainedPolicy:
     """A policy that is trained, its moving average, and its optimiser."""
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from lwd_data.replay.batch import Batch
 from lwd_learner.algorithms.base import Facts, Feed, Phase
-from lwd_learner.algorithms.common import TrainedPolicy, name_of, sample_of, stacked
+from lwd_learner.algorithms.common import TrainedPolicy, name_of, sample_of
 from lwd_learner.engine import Engine
 from lwd_learner.optimise import OptimiserConfig
 from lwd_learner.td import Stage
@@ -90,10 +90,10 @@ class HgDagger:
         self.fitted = True
         self._actor.restart(policy, self.config.updates)
 
-    def fit(self, batches: list[Batch]) -> None:
+    def fit(self, batch: Batch) -> None:
         """Fit the normalisation."""
         self.fitted = True
-        self._actor.fit(*stacked(batches))
+        self._actor.fit(batch.chunk, batch.observation.state)
 
     def state(self) -> dict[str, Any]:
         """Return all that is needed to go on."""

@@ -21,7 +21,6 @@ from lwd_learner.algorithms.common import (
     name_of,
     observation_of,
     sample_of,
-    stacked,
 )
 from lwd_learner.engine import Engine
 from lwd_learner.errors import ConfigError
@@ -182,10 +181,10 @@ class Lwd:
         self.values.adopt(policy)
         self._has_reference = True
 
-    def fit(self, batches: list[Batch]) -> None:
+    def fit(self, batch: Batch) -> None:
         """Fit the normalisation of all networks."""
         self.fitted = True
-        chunks, states = stacked(batches)
+        chunks, states = batch.chunk, batch.observation.state
         self.reference.fit(chunks, states)
         self._actor.fit(chunks, states)
         self.values.fit(chunks, states)

@@ -25,7 +25,6 @@ from lwd_learner.algorithms.common import (
     name_of,
     observation_of,
     sample_of,
-    stacked,
 )
 from lwd_learner.divl import DivlConfig
 from lwd_learner.engine import Engine
@@ -210,10 +209,10 @@ class Recap:
         self._actor.restart(policy, self.config.updates)
         self.values.adopt(policy)
 
-    def fit(self, batches: list[Batch]) -> None:
+    def fit(self, batch: Batch) -> None:
         """Fit the normalisation."""
         self.fitted = True
-        chunks, states = stacked(batches)
+        chunks, states = batch.chunk, batch.observation.state
         self._actor.fit(chunks, states)
         self.values.fit(chunks, states)
 
