@@ -157,9 +157,8 @@ def test_ranks_share_the_batch_of_one(snapshot, world_size, balance):
                     concatenated([whole.batch(step)]))
 
 
-def test_threads_and_few_open_files_change_nothing(snapshot, sampler, monkeypatch):
-    monkeypatch.setattr('lwd_data.replay.sampler.Files', lambda: Files(bags=1, indexes=2))
-    small = WindowSampler(snapshot, CONFIG, N)
+def test_threads_and_few_open_files_change_nothing(snapshot, sampler):
+    small = WindowSampler(snapshot, CONFIG, N, files=Files(bags=1, indexes=2))
     with ThreadPoolExecutor(8) as pool:
         batches = list(pool.map(small.batch, range(24)))
     for step, batch in enumerate(batches):

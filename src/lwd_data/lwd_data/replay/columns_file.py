@@ -61,6 +61,10 @@ class ColumnsFile:
     def __iter__(self) -> Iterator[str]:
         return iter(self._arrays)
 
+    def rows(self, name: str) -> int:
+        """Return the length of an array."""
+        return self._arrays[name][1][0]
+
     def __getitem__(self, name: str) -> NDArray[Any]:
         """Return an array, read-only."""
         view = self._views.get(name)

@@ -3,22 +3,29 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lwd_data.replay.index import SegmentIndex
-from lwd_data.replay.join import Joined, join
+from lwd_data.replay.join import join
 from lwd_data.replay.records import EpisodeRecord
+from lwd_data.replay.tables import NO_STAMP
 from lwd_data.scene_layout import LAYOUTS
 from lwd_msgs.msg import ExecutedCommand
 
 OpenIndex = Callable[[str], SegmentIndex]
 Place = tuple[str, int, int]
 """File, offset and length in bytes."""
+
+
+class Rows(Protocol):
+    """Columns by name."""
+
+    def __getitem__(self, name: str, /) -> NDArray[Any]:
+        """Return a column."""
 
 
 class EpisodeColumns:
@@ -40,35 +47,30 @@ class EpisodeColumns:
         """
         self.record = record
         self._indexes = indexes
-        # Strings: a sampler looks these up thousands of times a batch.
+        # Strings: they are looked up thousands of times a batch.
         self._paths = tuple(str(record.path(k)) for k in range(len(record.segments)))
-        opened = [indexes(path) for path in self._paths]
-        joined: Joined = join(opened, finished=bool(record.label))
+        joined = join([indexes(path) for path in self._paths], finished=bool(record.label))
         self.versions = joined.versions
         """Policy versions that `version` counts into; '' is none."""
         self.cameras = joined.cameras
         self.layout = joined.layout
         """Of the scene features; empty if it has none."""
-        self._length = joined.length
-        self._extra = joined.extra
-        self._start, self._block, self._row = joined.start, joined.block, joined.row
-        self._version_maps = joined.version_maps
-        self._camera_maps = joined.camera_maps
-        self._reward_step = joined.reward_step
-        self._terminal = joined.terminal
         self.rewards = tuple(zip(joined.reward_step.tolist(), joined.reward_value.tolist()))
         """Step and value of each reward event."""
-        verdicts = np.flatnonzero(self._terminal)
-        self.verdict = bool(len(verdicts))
+        self._pieces, self._extra = joined.pieces, joined.extra
+        self._version_maps, self._camera_maps = joined.version_maps, joined.camera_maps
+        self._terminals = tuple(zip(joined.reward_step.tolist(), joined.terminal.tolist()))
+        verdicts = [(step, kind) for step, kind in self._terminals if kind]
+        self.verdict = bool(verdicts)
         """Whether a terminal verdict is known."""
-        self.stop = int(self._reward_step[verdicts[0]]) + 1 if self.verdict else self._length
+        self.stop: int = verdicts[0][0] + 1 if verdicts else len(self)
         """Steps up to the first terminal verdict; T if there is none."""
-        self.outcome = int(self._terminal[verdicts[0]]) if self.verdict else 0
+        self.outcome: int = verdicts[0][1] if verdicts else 0
         """Reward.TERMINAL_* of the episode; 0 if it has no verdict (yet)."""
 
     def __len__(self) -> int:
         """Return T."""
-        return self._length
+        return self._pieces.length
 
     def read(self, name: str, start: int = 0, stop: int | None = None) -> NDArray[Any]:
         """Return rows of a column of ROW_COLUMNS.
@@ -78,26 +80,14 @@ class EpisodeColumns:
             start: First step.
             stop: Behind the last step; T by default.
         """
-        stop = self._length if stop is None else stop
-        piece = bisect_right(self._start, start) - 1
-        parts = []
-        while start < stop:
-            end = min(stop, self._end(piece))
-            row = self._row[piece] + start - self._start[piece]
-            parts.append(self._column(piece, name)[row:row + end - start])
-            start, piece = end, piece + 1
+        stop = len(self) if stop is None else stop
+        parts = [self._rows(block)[name][rows] for block, rows in self._pieces.slices(start, stop)]
         if len(parts) == 1:
             return parts[0]
-        return np.concatenate(parts) if parts else self._extra[name][:0]
+        return np.concatenate(parts) if parts else self._rows(0)[name][:0]
 
-    def _end(self, piece: int) -> int:
-        return self._start[piece + 1] if piece + 1 < len(self._start) else self._length
-
-    def _column(self, piece: int, name: str) -> NDArray[Any]:
-        block = self._block[piece]
-        if block == len(self._paths):
-            return self._extra[name]
-        return self._indexes(self._paths[block])[name]
+    def _rows(self, block: int) -> Rows:
+        return self._indexes(self._paths[block]) if block < len(self._paths) else self._extra
 
     @property
     def tick(self) -> NDArray[np.int64]:
@@ -153,18 +143,14 @@ class EpisodeColumns:
     @property
     def version(self) -> NDArray[np.int32]:
         """(T,) index into versions."""
-        codes = np.zeros(self._length, np.int32)
-        for piece, start in enumerate(self._start):
-            end = self._end(piece)
-            row = self._row[piece]
-            found = self._column(piece, 'version')[row:row + end - start]
-            codes[start:end] = self._version_maps[self._block[piece]][found]
-        return codes
+        return np.concatenate([np.zeros(0, np.int32), *(
+            self._version_maps[block][self._rows(block)['version'][rows]]
+            for block, rows in self._pieces.slices(0, len(self)))])
 
     @property
     def reward(self) -> NDArray[np.float64]:
         """(T,)."""
-        rewards = np.zeros(self._length)
+        rewards = np.zeros(len(self))
         for step, value in self.rewards:
             rewards[step] = value
         return rewards
@@ -172,8 +158,9 @@ class EpisodeColumns:
     @property
     def terminal(self) -> NDArray[np.uint8]:
         """(T,) Reward.TERMINAL_*."""
-        terminal = np.zeros(self._length, np.uint8)
-        terminal[self._reward_step] = self._terminal
+        terminal = np.zeros(len(self), np.uint8)
+        for step, kind in self._terminals:
+            terminal[step] = kind
         return terminal
 
     @property
@@ -182,36 +169,34 @@ class EpisodeColumns:
         found: NDArray[np.bool_] = self.read('scene_offset') >= 0
         return found
 
-    def scene_place(self, step: int) -> Place | None:
-        """Return where a step's scene features lie, little-endian float32; None if nowhere."""
-        piece = bisect_right(self._start, step) - 1
-        row = self._row[piece] + step - self._start[piece]
-        offset = int(self._column(piece, 'scene_offset')[row])
-        if offset < 0:
-            return None
-        block = self._block[piece]
-        if block == len(self._paths):
-            block = int(self._extra['scene_segment'][row])
-        return self._paths[block], offset, 4 * LAYOUTS[self.layout].size
-
     def has_image(self, camera: str) -> NDArray[np.bool_]:
         """Return whether the image that each step's policy saw was recorded, (T,)."""
-        if camera not in self.cameras:
-            return np.zeros(self._length, bool)
-        stamps = np.concatenate([
-            self._image_stamps(piece, camera, start, self._end(piece))
-            for piece, start in enumerate(self._start)] or [np.zeros(0, np.int64)])
-        there = np.concatenate([
-            self._indexes(self._paths[k]).image(camera)[0]
-            for k in range(len(self._paths))])
-        return np.isin(stamps, there)
+        stamps = [np.zeros(0, np.int64)]
+        for block, rows in self._pieces.slices(0, len(self)):
+            column = self._camera_maps[block].get(camera)
+            stamps.append(
+                np.full(rows.stop - rows.start, NO_STAMP) if column is None
+                else self._rows(block)['image_stamp'][rows, column])
+        there = np.concatenate([self._indexes(path).image(camera)[0] for path in self._paths])
+        return np.isin(np.concatenate(stamps), there)
 
-    def _image_stamps(self, piece: int, camera: str, start: int, stop: int) -> NDArray[np.int64]:
-        row = self._row[piece] + start - self._start[piece]
-        column = self._camera_maps[self._block[piece]].get(camera)
-        if column is None:
-            return np.full(stop - start, -1, np.int64)
-        return self._column(piece, 'image_stamp')[row:row + stop - start, column]
+    def locate(self, step: int) -> tuple[Rows, int, str]:
+        """Return where a step lies.
+
+        Returns:
+            Rows of ROW_COLUMNS, which of them it is, and the file that `scene_offset` is in.
+        """
+        block, row = self._pieces.find(step)
+        if block < len(self._paths):
+            path = self._paths[block]
+            return self._indexes(path), row, path
+        return self._extra, row, self._paths[int(self._extra['scene_segment'][row])]
+
+    def scene_place(self, step: int) -> Place | None:
+        """Return where a step's scene features lie, little-endian float32; None if nowhere."""
+        rows, row, path = self.locate(step)
+        offset = int(rows['scene_offset'][row])
+        return None if offset < 0 else (path, offset, 4 * LAYOUTS[self.layout].size)
 
     def image_row(self, step: int, camera: str) -> tuple[int, int] | None:
         """Return which image a step's policy saw.
@@ -220,14 +205,12 @@ class EpisodeColumns:
             The number of its segment, and of the image among the camera's in that segment; None if
             it was not recorded.
         """
-        piece = bisect_right(self._start, step) - 1
-        stamp = int(self._image_stamps(piece, camera, step, step + 1)[0])
-        if stamp < 0:
-            return None
-        count = len(self._paths)
-        block = min(self._block[piece], count - 1)
+        block, row = self._pieces.find(step)
+        column = self._camera_maps[block].get(camera)
+        stamp = NO_STAMP if column is None else self._rows(block)['image_stamp'][row, column]
         # Nearly always in the step's own segment, else in the one before.
-        for k in (block, *range(block - 1, -1, -1), *range(block + 1, count)):
+        own = min(block, len(self._paths) - 1)
+        for k in (own, *range(own - 1, -1, -1), *range(own + 1, len(self._paths))):
             stamps = self._indexes(self._paths[k]).image(camera)[0]
             at = int(np.searchsorted(stamps, stamp))
             if at < len(stamps) and stamps[at] == stamp:
@@ -236,6 +219,14 @@ class EpisodeColumns:
 
     def image_place(self, step: int, camera: str) -> Place | None:
         """Return where the JPEG lies that a step's policy saw; None if it was not recorded."""
+        block, row = self._pieces.find(step)
+        column = self._camera_maps[block].get(camera)
+        if column is None:
+            return None
+        rows = self._rows(block)
+        offset = int(rows['image_offset'][row, column])
+        if offset >= 0:
+            return self._paths[block], offset, int(rows['image_length'][row, column])
         found = self.image_row(step, camera)
         if found is None:
             return None

@@ -29,7 +29,8 @@ NO_PLACE = -1
 LOOSE = ('tick', 'joints', 'step', 'executed', 'scene')
 ROW_COLUMNS = (
     'tick', 'stamp', 'state', 'executed', 'requested', 'clipped', 'source', 'version', 'chunk_id',
-    'chunk_index', 'driver_state', 'hold_reason', 'scene_offset', 'image_stamp')
+    'chunk_index', 'driver_state', 'hold_reason', 'scene_offset', 'image_stamp', 'image_offset',
+    'image_length')
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,10 @@ class SegmentIndex:
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         return self.columns[name]
+
+    def rows(self, name: str) -> int:
+        """Return how many rows a column has, without mapping it."""
+        return self.columns.rows(name)
 
     def loose(self, name: str) -> Table:
         """Return the parts of one of LOOSE that found no counterpart in the segment."""
@@ -164,7 +169,7 @@ def _columns(tables: Tables) -> dict[str, NDArray[Any]]:
         'chunk_index': step['chunk_index'][s],
         'scene_offset': scene['offset'][in_scene[whole]] if tables.layout
         else np.full(int(whole.sum()), NO_PLACE, np.int64),
-        'image_stamp': stamps}
+        'image_stamp': stamps, **_image_places(tables, stamps)}
     for name, column in tables.reward.items():
         arrays[f'reward.{name}'] = column
     for camera, table in tables.images.items():
@@ -196,6 +201,19 @@ def _near_the_ends(
     taken = stamps[used]
     asked = np.isin(stamps, tick['joint_stamp'][~whole])
     return (stamps >= taken.max()) | (stamps <= taken.min()) | asked
+
+
+def _image_places(tables: Tables, stamps: NDArray[np.int64]) -> Table:
+    """Return where the images of given stamps lie; NO_PLACE for those of other segments."""
+    offset, length = (np.full(stamps.shape, NO_PLACE, np.int64) for _ in range(2))
+    for k, camera in enumerate(tables.cameras):
+        if camera in tables.images:
+            table = tables.images[camera]
+            rows = _find(table['stamp'], stamps[:, k])
+            there = rows >= 0
+            offset[there, k] = table['offset'][rows[there]]
+            length[there, k] = table['length'][rows[there]]
+    return {'image_offset': offset, 'image_length': length}
 
 
 def _find(keys: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.int64]:

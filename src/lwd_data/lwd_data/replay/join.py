@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from lwd_data.errors import IndexFileError
 from lwd_data.replay.index import LOOSE, NO_PLACE, SegmentIndex
+from lwd_data.replay.pieces import Pieces
 from lwd_data.replay.tables import NO_STAMP
 from lwd_data.replay.topics import Table
 from lwd_msgs.msg import ControlStep
@@ -28,16 +29,11 @@ Int = NDArray[np.int64]
 class Joined:
     """Where the steps of an episode lie."""
 
-    length: int
-    """T."""
-    start: list[int]
-    """Of each piece: its first step."""
-    block: list[int]
-    """Of each piece: the segment that it lies in; their number stands for `extra`."""
-    row: list[int]
-    """Of each piece: its first row there."""
+    pieces: Pieces
+    """The blocks are the segments, and behind them `extra`."""
     extra: Table
-    """Steps whose parts lie in two segments; scene_segment says where their features are."""
+    """Steps whose parts lie in two segments; scene_segment says where their features are. Empty if
+    there are none."""
     versions: tuple[str, ...]
     version_maps: list[NDArray[np.int32]]
     """By block: from its own numbers to those of versions."""
@@ -67,20 +63,22 @@ def join(indexes: Sequence[SegmentIndex], *, finished: bool) -> Joined:
         raise IndexFileError(
             f'{indexes[0].segment.parent} has scene features of layouts {" and ".join(layouts)}; '
             'an episode has one')
-    extra = _extra(indexes, versions, cameras, finished=finished)
     ticks = [index['tick'] for index in indexes]
-    tick = np.concatenate([*ticks, extra['tick']])
-    block = np.repeat(np.arange(len(indexes) + 1), [*map(len, ticks), len(extra['tick'])])
-    row = np.concatenate([np.arange(len(part)) for part in (*ticks, extra['tick'])])
-    if len(extra['tick']):
+    # Rare: a tick was cut in two, or lost a part.
+    extra: Table = {}
+    if any(index.rows('loose_tick.tick') for index in indexes):
+        extra = _extra(indexes, versions, cameras, finished=finished)
+        ticks.append(extra['tick'])
+    tick = np.concatenate(ticks)
+    block = np.repeat(np.arange(len(ticks)), [len(part) for part in ticks])
+    row = np.concatenate([np.arange(len(part)) for part in ticks])
+    if extra:
         order = np.argsort(tick, kind='stable')
         tick, block, row = tick[order], block[order], row[order]
     _check_order(indexes, tick, block)
-    breaks = np.flatnonzero((np.diff(block) != 0) | (np.diff(row) != 1)) + 1
-    starts = np.concatenate(([0], breaks)) if len(tick) else breaks
     step, value, terminal = _rewards(indexes, tick)
     return Joined(
-        len(tick), starts.tolist(), block[starts].tolist(), row[starts].tolist(), extra, versions,
+        Pieces(block, row), extra, versions,
         [*(_codes(index.versions, versions) for index in indexes),
          np.arange(len(versions), dtype=np.int32)],
         cameras,
@@ -111,6 +109,8 @@ def _rewards(
     """Return the steps with a reward event, and what they got. Of two the last one holds."""
     found: dict[int, tuple[float, int]] = {}
     for index in indexes:
+        if not index.rows('reward.tick'):
+            continue
         for number, value, kind in zip(
                 index['reward.tick'].tolist(), index['reward.reward'].tolist(),
                 index['reward.terminal'].tolist()):
@@ -181,7 +181,10 @@ def _extra(
         'chunk_index': or_else(step, s, 'chunk_index', 0),
         'scene_offset': or_else(scene, c, 'offset', NO_PLACE),
         'scene_segment': or_else(scene, c, 'segment', NO_PLACE),
-        'image_stamp': np.where(stamps == NO_STAMP, seen, stamps)}
+        'image_stamp': np.where(stamps == NO_STAMP, seen, stamps),
+        # Which segment they are in is looked up when one is asked for.
+        'image_offset': np.full(stamps.shape, NO_PLACE, np.int64),
+        'image_length': np.full(stamps.shape, NO_PLACE, np.int64)}
 
 
 def _last(keys: Int, wanted: Int) -> Int:

@@ -69,11 +69,15 @@ class Registry:
             content: See database.segment_content and database.description_content.
         """
         sequence, chain = database.head(self.db)
-        self._apply(database.line(sequence + 1, folder, database.link(chain, content), content))
+        self._add(database.line(sequence + 1, folder, database.link(chain, content), content))
 
     def add_pin(self, name: str, snapshot: str, time: float) -> None:
         """Add a name for a snapshot, within a transaction."""
-        self._apply({'pin': name, 'snapshot': snapshot, 'time': time})
+        self._add({'pin': name, 'snapshot': snapshot, 'time': time})
+
+    def _add(self, line: Line) -> None:
+        self._apply(line)
+        self._lines.append(line)
 
     def _note(self, applied: int) -> None:
         self.db.execute('UPDATE journal SET applied = ?', (applied,))
@@ -98,7 +102,6 @@ class Registry:
         Raises:
             CatalogueError: It does not continue the chain.
         """
-        self._lines.append(line)
         if 'pin' in line:
             self.db.execute('INSERT INTO pins VALUES (?, ?, ?)',
                             (line['pin'], line['snapshot'], line['time']))

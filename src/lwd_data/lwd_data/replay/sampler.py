@@ -12,21 +12,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from g1_description.joints import COMMAND_NAMES
 from lwd_data.errors import SampleError
 from lwd_data.replay import draw, windows
 from lwd_data.replay.anchors import Rule, Selection
 from lwd_data.replay.batch import Batch
 from lwd_data.replay.episode import EpisodeColumns
 from lwd_data.replay.files import Files
-from lwd_data.replay.observe import Observer
+from lwd_data.replay.gather import Gatherer
 from lwd_data.replay.records import ORIGINS
 from lwd_data.replay.snapshot import Snapshot
 from lwd_data.replay.table import AnchorTable, build_table
-
-Int = NDArray[np.int64]
 
 _ONLINE = ORIGINS.index('online')
 
@@ -73,6 +69,7 @@ class WindowSampler:
     def __init__(
         self, snapshot: Snapshot, config: SamplerConfig, n_steps: Mapping[str, int], *,
         select: Selection | None = None, previous: WindowSampler | None = None,
+        files: Files | None = None,
     ) -> None:
         """Find every window of a snapshot.
 
@@ -84,6 +81,7 @@ class WindowSampler:
                 can by default.
             previous: A sampler of an older snapshot of the same store, or with another n_steps or
                 selection: what has not changed since is taken over, and not looked at again.
+            files: Bounds how many files are open; those of `previous` by default.
 
         Raises:
             CatalogueError: Files of the snapshot are missing or changed.
@@ -92,12 +90,12 @@ class WindowSampler:
         self.snapshot, self.config = snapshot, config
         known = previous.table if previous is not None else None
         self.table: AnchorTable = build_table(
-            snapshot, Files() if known is None else known.files, n_steps,
+            snapshot, files or (known.files if known is not None else Files()), n_steps,
             Rule(config.horizon, config.scene, tuple(config.cameras), select),
             () if known is None else known.found)
         """All windows."""
-        self._observer = Observer(
-            self.table, scene=config.scene, cameras=config.cameras,
+        self._gather = Gatherer(
+            self.table, horizon=config.horizon, scene=config.scene, cameras=config.cameras,
             threads=config.decode_threads)
         self._draw = draw.Draw(
             self.table.group_origin, self.table.group_count,
@@ -144,30 +142,14 @@ class WindowSampler:
         found = windows.windows(
             anchor, table.run_stop[stretch], table.stop[episode], table.verdict[episode],
             config.horizon, table.n_steps[table.task[episode]])
-        chunk, rewards = self._read(episode, anchor, found.span)
+        read = self._gather(episode, anchor, found)
         outcome = table.outcome[episode]
         return Batch(
-            observation=self._observer(episode, anchor), chunk=chunk, rewards=rewards,
+            observation=read.observation, chunk=read.chunk, rewards=read.rewards,
             span=found.span, end=np.where(found.ends, outcome, 0).astype(np.uint8),
-            next_observation=self._observer(episode, found.next),
+            next_observation=read.next_observation,
             to_end=table.stop[episode] - 1 - anchor, outcome=outcome,
             source=table.source[stretch], task=table.task[episode],
             version=table.version[stretch], online=table.origin[episode] == _ONLINE,
             episode=episode, step=anchor, instructions=table.instructions, tasks=table.tasks,
             versions=table.versions)
-
-    def _read(
-        self, episode: Int, anchor: Int, span: Int,
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return chunks (B, H, 16) and rewards (B, n_max * H)."""
-        horizon, table = self.config.horizon, self.table
-        chunk = np.empty((len(anchor), horizon, len(COMMAND_NAMES)), np.float32)
-        rewards = np.zeros((len(anchor), int(table.n_steps.max()) * horizon), np.float32)
-        for i, (e, t, steps) in enumerate(zip(
-                episode.tolist(), anchor.tolist(), span.tolist())):
-            columns = table.episodes[e]
-            chunk[i] = columns.read('executed', t, t + horizon)
-            for at, value in columns.rewards:
-                if 0 <= at - t < steps:
-                    rewards[i, at - t] = value
-        return chunk, rewards

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import gc
 import sqlite3
 import sys
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +42,8 @@ class Snapshot:
                         f'the catalogue of {self.store} does not have snapshot {self.id[:12]} at '
                         f'registration {self.sequence}: it is of another store, or its folders '
                         'were added anew in another order')
-                return self._read(db)
+                with _without_collection():
+                    return self._read(db)
             except sqlite3.Error as error:
                 raise CatalogueError(
                     f'cannot read the catalogue of {self.store}: {error}') from error
@@ -75,3 +78,15 @@ def _without_gap(segments: list[SegmentRecord]) -> tuple[SegmentRecord, ...]:
     segments.sort()
     count = next((k for k, segment in enumerate(segments) if segment.number != k), len(segments))
     return tuple(segments[:count])
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Keep the garbage collector from going through a million new objects again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
