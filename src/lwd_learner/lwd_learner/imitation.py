@@ -40,7 +40,7 @@ def matching(
         engine: Draws the noise.
         generator: Of this update.
     """
-    actions = policy.actions.encode(sample.chunk, sample.observation.state)
+    actions = policy.actions.encode(sample.chunk, sample.observation.sent)
     count = len(actions)
     noise = engine.normal((count, LEVELS, *actions.shape[1:]), generator)
     # Stratified: each sample sees the whole range of w.

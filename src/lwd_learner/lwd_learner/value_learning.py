@@ -9,10 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from lwd_data.replay.batch import Batch
 from lwd_learner import divl, expectile
 from lwd_learner.divl import DivlConfig
 from lwd_learner.engine import Engine
@@ -87,7 +86,7 @@ class ValueLearner:
             Losses and what V and Q say.
         """
         config = self.config
-        actions = self.critic.actions.encode(sample.chunk, sample.observation.state)
+        actions = self.critic.actions.encode(sample.chunk, sample.observation.sent)
         with torch.no_grad(), self.engine.autocast():
             qbar = pessimistic(self.target.qs(self.target.state(sample.observation), actions))
             ahead = self.critic.values(following).float()
@@ -133,10 +132,11 @@ class ValueLearner:
         found, tau = divl.bootstrap(ahead, base, self.support, config.divl)
         return found, tau, divl.entropy(ahead)
 
-    def fit(self, chunks: NDArray[np.floating], states: NDArray[np.floating]) -> None:
-        """Fit the normalisation to chunks, (N, H, 16), and states, (N, 20)."""
+    def fit(self, batch: Batch) -> None:
+        """Fit the normalisation."""
+        seen = batch.observation
         for network in (self.critic, self.target):
-            network.fit(chunks, states)
+            network.fit(batch.chunk, seen.state, seen.sent)
 
     def adopt(self, policy: FlowPolicy) -> None:
         """Take a policy's normalisation: both must mean the same by an action."""

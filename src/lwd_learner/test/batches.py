@@ -23,7 +23,8 @@ def observations(rng: np.random.Generator, count: int) -> Observations:
             scene[:, at + group.present:at + group.count * group.size:group.size] = 1.0
         at += group.count * group.size
     return Observations(
-        state=rng.normal(0.0, 0.3, (count, 20)).astype(np.float32), scene=scene, images={},
+        state=rng.normal(0.0, 0.3, (count, 20)).astype(np.float32),
+        sent=rng.normal(0.0, 0.3, (count, 16)).astype(np.float32), scene=scene, images={},
         instruction=rng.integers(0, len(INSTRUCTIONS), count))
 
 
@@ -36,7 +37,7 @@ def make_batch(
     first = observations(rng, count)
     walk = np.cumsum(rng.normal(0.0, 0.02, (count, 30, 16)), axis=1)
     return Batch(
-        observation=first, chunk=(first.state[:, None, :16] + walk).astype(np.float32),
+        observation=first, chunk=(first.sent[:, None] + walk).astype(np.float32),
         rewards=np.zeros((count, rewards), dtype=np.float32), span=np.array(span),
         end=np.array(end, dtype=np.uint8), next_observation=observations(rng, count),
         to_end=np.array(span) + 100, outcome=rng.choice([1, 2], count).astype(np.uint8),

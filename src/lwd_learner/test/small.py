@@ -66,7 +66,8 @@ def _rows(batch: Batch, rows: slice) -> Batch:
         if isinstance(value, np.ndarray):
             return value[rows]
         if hasattr(value, 'instruction'):
-            return replace(value, state=value.state[rows], scene=value.scene[rows],
+            return replace(value, state=value.state[rows], sent=value.sent[rows],
+                           scene=value.scene[rows],
                            instruction=value.instruction[rows])
         return value
 

@@ -41,8 +41,9 @@ def _logits(mass: dict[int, float]) -> torch.Tensor:
     return p.log()
 
 
-@pytest.mark.parametrize(('tau', 'atom'), [(0.1, 20), (0.25, 20), (0.5, 100), (0.7, 100), (0.9,
-180)]) def test_quantiles_of_three_atoms(tau, atom):
+@pytest.mark.parametrize(
+    ('tau', 'atom'), [(0.1, 20), (0.25, 20), (0.5, 100), (0.7, 100), (0.9, 180)])
+def test_quantiles_of_three_atoms(tau, atom):
     logits = _logits({20: 0.3, 100: 0.5, 180: 0.2})
     found = divl.quantile(logits, torch.tensor([tau], dtype=torch.float64), SUPPORT)
     half_an_atom = float(SUPPORT[1] - SUPPORT[0]) / 2
@@ -59,7 +60,8 @@ def test_quantile_of_a_fine_normal_is_the_normal_quantile():
 
 @given(st.floats(0.0, 1.0), st.floats(0.0, 1.0), st.integers(0, 1000))
 def test_quantile_rises_with_tau(first, second, seed):
-    logits = torch.randn(1, 201, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(1, 201, generator=generator, dtype=torch.float64)
     low, high = sorted((first, second))
     found = [float(divl.quantile(logits, torch.tensor([tau], dtype=torch.float64), SUPPORT))
              for tau in (low, high)]

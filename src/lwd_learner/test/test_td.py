@@ -64,7 +64,8 @@ def test_a_reward_that_is_not_finite_is_named():
         returns(batch, TdConfig())
 
 
-@pytest.mark.parametrize('values', [{'gamma': 0.0}, {'gamma': 1.5}, {'long_n': 0}, {'fixed_n':
--1}]) def test_impossible_settings_are_refused(values):
+@pytest.mark.parametrize(
+    'values', [{'gamma': 0.0}, {'gamma': 1.5}, {'long_n': 0}, {'fixed_n': -1}])
+def test_impossible_settings_are_refused(values):
     with pytest.raises(ConfigError, match=next(iter(values))):
         TdConfig(**values)

@@ -35,7 +35,8 @@ def cosines(horizon: int, count: int) -> NDArray[np.float64]:
 class ActionSpace(nn.Module):
     """Commands (B, H, 16) to and from normalised coefficients (B, K, 16).
 
-    Arm targets are taken relative to the measured state at the chunk's start.
+    Arm targets are taken relative to the command before the chunk: a chunk then goes on from where
+    the robot was told to be, not from where it lags behind.
     """
 
     def __init__(
@@ -54,22 +55,22 @@ class ActionSpace(nn.Module):
             'basis', torch.tensor(cosines(horizon, coefficients), dtype=torch.float32),
             persistent=False)
 
-    def fit(self, commands: NDArray[np.floating], state: NDArray[np.floating]) -> None:
-        """Fit the normalisation to chunks, (N, H, 16), begun in states, (N, 20)."""
-        relative = commands - state[:, None, :ACTION_DIM] * self.relative.cpu().numpy()
+    def fit(self, commands: NDArray[np.floating], sent: NDArray[np.floating]) -> None:
+        """Fit the normalisation to chunks, (N, H, 16), that follow commands, (N, 16)."""
+        relative = commands - sent[:, None] * self.relative.cpu().numpy()
         self.quantiles.fit(np.einsum('kh,bhd->bkd', self.basis.cpu().numpy(), relative))
 
-    def encode(self, commands: Tensor, state: Tensor) -> Tensor:
+    def encode(self, commands: Tensor, sent: Tensor) -> Tensor:
         """Return a chunk of commands, (B, H, 16), as the networks see it, (B, K, 16).
 
         Args:
             commands: rad; grippers 0 (open) .. 1 (closed).
-            state: (B, 20) measured at the chunk's start.
+            sent: (B, 16) the command before the chunk.
         """
-        relative = commands - state[:, None, :ACTION_DIM] * self.relative
+        relative = commands - sent[:, None] * self.relative
         return self.quantiles(self.basis @ relative)
 
-    def decode(self, actions: Tensor, state: Tensor) -> Tensor:
+    def decode(self, actions: Tensor, sent: Tensor) -> Tensor:
         """Return the commands, (B, H, 16), of what the networks made, (B, K, 16)."""
         relative = self.basis.T @ self.quantiles.inverse(actions)
-        return relative + state[:, None, :ACTION_DIM] * self.relative
+        return relative + sent[:, None] * self.relative

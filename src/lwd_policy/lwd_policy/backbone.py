@@ -20,6 +20,11 @@ from lwd_policy.observation import Observation
 from lwd_policy.scene_encoder import SceneTokens, TokenPooling
 from lwd_policy.text import TextEncoder
 
+JOINTS = STATE_DIM + ACTION_DIM
+"""Numbers of Look.joints."""
+# rad; a joint at 1 rad/s is about this far behind.
+_BEHIND = 0.1
+
 
 @dataclass(frozen=True)
 class Look:
@@ -30,7 +35,7 @@ class Look:
     text: Tensor
     """(B, text_width)."""
     joints: Tensor
-    """(B, 20), normalised."""
+    """(B, JOINTS) state and what it lacks to the last command, normalised."""
     images: Tensor | None
     """(B, N, token_width) tokens of the images, if it sees them."""
 
@@ -44,7 +49,7 @@ class Backbone(nn.Module):
         self.config = config
         self.joints = Quantiles((STATE_DIM,), floor=0.05)
         self.text = TextEncoder(config.text_width)
-        query = config.text_width + STATE_DIM
+        query = config.text_width + JOINTS
         self.scene: SceneTokens | None = None
         self.image: ImageTokens | None = None
         if config.observation == 'scene':
@@ -81,7 +86,9 @@ class Backbone(nn.Module):
             LayoutError: As `forward`.
         """
         text = self.text(observation.instructions)[observation.instruction]
-        joints = self.joints(observation.state)
+        # How far the robot is behind its command tells how fast it moves.
+        behind = (observation.sent - observation.state[:, :ACTION_DIM]) / _BEHIND
+        joints = torch.cat([self.joints(observation.state), behind.clamp(-4.0, 4.0)], dim=-1)
         query, images = [text, joints], None
         if self.scene is not None:
             tokens, there, hands = self._scene(observation)

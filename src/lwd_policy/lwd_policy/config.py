@@ -33,8 +33,8 @@ class PolicyConfig:
     horizon: int = 30
     """H: control steps of a chunk; 30 is one second."""
     arms: Literal['relative', 'absolute'] = 'relative'
-    """Arm targets relative to the measured state at the chunk's start, or as they are. Grippers
-    are always absolute."""
+    """Arm targets relative to the command before the chunk, or as they are. Grippers are always
+    absolute."""
     coefficients: int = 10
     """K: cosines in time that a chunk is made of, 1 to H. Few keep it smooth (10 in one second:
     up to 5 Hz) and the flow small; H describes every chunk exactly."""

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from lwd_policy.action_encoding import ActionEncoding, Kind
 from lwd_policy.actions import ActionSpace
-from lwd_policy.backbone import Backbone
-from lwd_policy.config import STATE_DIM, PolicyConfig
+from lwd_policy.backbone import JOINTS, Backbone
+from lwd_policy.config import PolicyConfig
 from lwd_policy.errors import ConfigError
 from lwd_policy.observation import Observation
 from lwd_policy.scene_encoder import SceneTokens, TokenPooling
@@ -82,12 +82,15 @@ class Critic(nn.Module):
         if self.encoder.scene is not None:
             self.tokens = SceneTokens(
                 self.encoder.scene.layout, policy.token_width, 2 + self.encoding.points)
-        query = policy.context_width + policy.text_width + STATE_DIM + self.encoding.width
+        query = policy.context_width + policy.text_width + JOINTS + self.encoding.width
         self.q = nn.ModuleList(QHead(config, plain, query) for _ in range(2))
 
-    def fit(self, commands: NDArray[np.floating], state: NDArray[np.floating]) -> None:
-        """Fit the normalisation to chunks, (N, H, 16), begun in states, (N, 20)."""
-        self.actions.fit(commands, state)
+    def fit(
+        self, commands: NDArray[np.floating], state: NDArray[np.floating],
+        sent: NDArray[np.floating],
+    ) -> None:
+        """Fit the normalisation to chunks, (N, H, 16), states, (N, 20), and commands, (N, 16)."""
+        self.actions.fit(commands, sent)
         self.encoder.fit(state)
 
     def values(self, observation: Observation) -> Tensor:
@@ -98,11 +101,11 @@ class Critic(nn.Module):
         """Return what of the observations Q needs, to be used with several chunks each."""
         look = self.encoder.look(observation)
         asked = torch.cat([look.context, look.text, look.joints], dim=-1)
-        return State(asked, observation.state, observation.scene, look.images)
+        return State(asked, observation.state, observation.sent, observation.scene, look.images)
 
     def qs(self, state: State, actions: Tensor) -> Tensor:
         """Return both Q, (2, B), of chunks (B, K, 16) as the networks see them."""
-        commands = self.actions.decode(actions, state.joints)
+        commands = self.actions.decode(actions, state.sent)
         features, points = self.encoding(actions, commands, state.joints)
         if self.tokens is not None:
             seen = torch.cat([self.tokens.hands(state.scene), points], dim=1)
@@ -135,6 +138,8 @@ class State:
     """(B, ...) context, text, joints."""
     joints: Tensor
     """(B, 20)."""
+    sent: Tensor
+    """(B, 16) the command before the chunk."""
     scene: Tensor
     """(B, F)."""
     images: Tensor | None
@@ -145,13 +150,9 @@ class State:
         def repeat(tensor: Tensor) -> Tensor:
             return tensor.repeat_interleave(times, dim=0)
 
-        return State(repeat(self.query), repeat(self.joints), repeat(self.scene),
+        return State(repeat(self.query), repeat(self.joints), repeat(self.sent),
+                     repeat(self.scene),
                      None if self.images is None else repeat(self.images))
-
-    def detached(self) -> State:
-        """Return it without a gradient."""
-        return State(self.query.detach(), self.joints, self.scene,
-                     None if self.images is None else self.images.detach())
 
 
 def pessimistic(qs: Tensor) -> Tensor:

@@ -20,6 +20,8 @@ class Observation:
 
     state: Tensor
     """(B, 20) measured joints: rad, m; grippers 0 (open) .. 1 (closed)."""
+    sent: Tensor
+    """(B, 16) the command executed in the tick before; see lwd_data.replay.batch."""
     scene: Tensor
     """(B, F) privileged scene features; F is 0 without."""
     images: dict[str, Tensor]
@@ -38,7 +40,8 @@ class Observation:
     def to(self, device: torch.device | str) -> Observation:
         """Return it on a device."""
         return replace(
-            self, state=self.state.to(device), scene=self.scene.to(device),
+            self, state=self.state.to(device), sent=self.sent.to(device),
+            scene=self.scene.to(device),
             images={name: image.to(device) for name, image in self.images.items()},
             instruction=self.instruction.to(device),
             condition=None if self.condition is None else self.condition.to(device))
@@ -55,7 +58,7 @@ class Observation:
             return tensor.repeat_interleave(times, dim=0)
 
         return replace(
-            self, state=repeat(self.state), scene=repeat(self.scene),
+            self, state=repeat(self.state), sent=repeat(self.sent), scene=repeat(self.scene),
             images={name: repeat(image) for name, image in self.images.items()},
             instruction=repeat(self.instruction),
             condition=None if self.condition is None else repeat(self.condition))
@@ -65,19 +68,22 @@ def from_replay(batch: Observations, instructions: Sequence[str]) -> Observation
     """Return the observations of a replay batch as tensors, without copying."""
     used, index = np.unique(batch.instruction, return_inverse=True)
     return Observation(
-        torch.from_numpy(batch.state), torch.from_numpy(batch.scene),
+        torch.from_numpy(batch.state), torch.from_numpy(batch.sent),
+        torch.from_numpy(batch.scene),
         {name: torch.from_numpy(image) for name, image in batch.images.items()},
         torch.from_numpy(index.astype(np.int64)), tuple(instructions[i] for i in used))
 
 
 def single(
-    state: NDArray[np.float64], instruction: str, *, scene: NDArray[np.float32] | None = None,
+    state: NDArray[np.float64], sent: NDArray[np.float64], instruction: str, *,
+    scene: NDArray[np.float32] | None = None,
     images: dict[str, NDArray[np.uint8]] | None = None,
 ) -> Observation:
     """Return one live observation.
 
     Args:
         state: (20,) measured joints.
+        sent: (16,) the command executed in the tick before; measured joints at the first.
         instruction: What the policy is told.
         scene: (F,) scene features, if it sees them.
         images: By camera, (height, width, 3) RGB, if it sees them.
@@ -85,6 +91,7 @@ def single(
     features = np.zeros(0, dtype=np.float32) if scene is None else scene
     return Observation(
         torch.from_numpy(np.asarray(state, dtype=np.float32)[None]),
+        torch.from_numpy(np.asarray(sent, dtype=np.float32)[None]),
         torch.from_numpy(np.asarray(features, dtype=np.float32)[None]),
         {name: torch.from_numpy(np.ascontiguousarray(image)[None])
          for name, image in (images or {}).items()},

@@ -50,9 +50,12 @@ class FlowPolicy(nn.Module):
         self.backbone = Backbone(self.config)
         self.expert = make_expert(self.config)
 
-    def fit(self, commands: NDArray[np.floating], state: NDArray[np.floating]) -> None:
-        """Fit the normalisation to chunks, (N, H, 16), begun in states, (N, 20)."""
-        self.actions.fit(commands, state)
+    def fit(
+        self, commands: NDArray[np.floating], state: NDArray[np.floating],
+        sent: NDArray[np.floating],
+    ) -> None:
+        """Fit the normalisation to chunks, (N, H, 16), states, (N, 20), and commands, (N, 16)."""
+        self.actions.fit(commands, sent)
         self.backbone.fit(state)
 
     def context(self, observation: Observation) -> Tensor:

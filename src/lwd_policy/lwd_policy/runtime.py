@@ -112,7 +112,7 @@ class ChunkSampler:
     def commands(self, observation: Observation) -> NDArray[np.float64]:
         """Return one chunk of commands an observation, (B, H, 16): rad; grippers 0 .. 1."""
         actions = self.actions(observation)
-        commands = self.policy.actions.decode(actions, observation.state)
+        commands = self.policy.actions.decode(actions, observation.sent)
         # A flow overshoots the ends of a joint's range a little: a gripper would be "more than
         # open", and the driver would report a clipped command at every step.
         return np.clip(commands.double().cpu().numpy(), *_LIMITS)

@@ -188,7 +188,7 @@ class _BranchController:
         actions = sampler.actions(seen)
         if self._number == self._at:
             self.q = float(self._critic.rank(seen, actions[:, None])[0, 0])
-        commands = self._policy.actions.decode(actions, seen.state)
+        commands = self._policy.actions.decode(actions, seen.sent)
         return commands[0].double().numpy()
 
 

@@ -29,7 +29,7 @@ def observe(world: World, policy: FlowPolicy, observation: Observation) -> Seen:
     """Return what a policy sees of a simulated robot at a tick."""
     sees_scene = policy.config.observation == 'scene'
     return policy_observation.single(
-        observation.joints.positions, world.scene.instruction,
+        observation.joints.positions, observation.sent, world.scene.instruction,
         scene=SceneFeatures(world).values() if sees_scene else None,
         images={frame.camera: frame.rgb for frame in observation.frames})
 

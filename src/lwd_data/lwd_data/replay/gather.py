@@ -74,13 +74,17 @@ class Gatherer:
         chunk = np.empty((count, self._horizon, len(COMMAND_NAMES)), np.float32)
         rewards = np.zeros((count, int(table.n_steps.max()) * self._horizon), np.float32)
         state = np.empty((2, count, len(STATE_NAMES)), np.float32)
+        sent = np.empty((2, count, len(COMMAND_NAMES)), np.float32)
         scene = np.empty((2, count, self._scene_size), np.float32)
         spans = windows.span.tolist()
         # Windows of one episode, then of one segment, follow each other: fewer files are opened.
         for i in np.lexsort((anchor, episode)).tolist():
             columns, t = table.episodes[numbers[i]], ends[0][i]
             for k in (0, 1):
-                self._observe(numbers[i], ends[k][i], state[k, i], scene[k, i])
+                step = ends[k][i]
+                self._observe(numbers[i], step, state[k, i], scene[k, i])
+                sent[k, i] = (columns.read('executed', step - 1, step)[0] if step
+                              else state[k, i, :len(COMMAND_NAMES)])
             chunk[i] = columns.read('executed', t, t + self._horizon)
             for at, value in columns.rewards:
                 if 0 <= at - t < spans[i]:
@@ -88,7 +92,7 @@ class Gatherer:
         images = {camera: one.wait() for camera, one in pending.items()}
         first, second = (
             Observations(
-                state[k], scene[k],
+                state[k], sent[k], scene[k],
                 {camera: both[k * count:(k + 1) * count] for camera, both in images.items()},
                 table.instruction[episode])
             for k in (0, 1))

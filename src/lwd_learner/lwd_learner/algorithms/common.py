@@ -33,7 +33,8 @@ def sample_of(batch: Batch, engine: Engine) -> Sample:
     Raises:
         DataError: A state or a command is not finite.
     """
-    for what, values in (('a state', batch.observation.state), ('a command', batch.chunk)):
+    for what, values in (('a state', batch.observation.state), ('a command', batch.chunk),
+                         ('a last command', batch.observation.sent)):
         bad = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
         if bad.any():
             row = int(np.argmax(bad))
@@ -74,10 +75,11 @@ class TrainedPolicy:
         self._config = optimiser
         self.optimiser = Optimiser(self.network.parameters(), optimiser, total)
 
-    def fit(self, chunks: np.ndarray, states: np.ndarray) -> None:
-        """Fit the normalisation to chunks, (N, H, 16), and states, (N, 20)."""
+    def fit(self, batch: Batch) -> None:
+        """Fit the normalisation."""
+        seen = batch.observation
         for network in (self.network, self.average):
-            network.fit(chunks, states)
+            network.fit(batch.chunk, seen.state, seen.sent)
 
     def restart(self, source: FlowPolicy, total: int = 0) -> None:
         """Take a policy's weights and normalisation; the optimiser begins anew."""

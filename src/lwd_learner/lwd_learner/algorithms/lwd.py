@@ -184,10 +184,9 @@ class Lwd:
     def fit(self, batch: Batch) -> None:
         """Fit the normalisation of all networks."""
         self.fitted = True
-        chunks, states = batch.chunk, batch.observation.state
-        self.reference.fit(chunks, states)
-        self._actor.fit(chunks, states)
-        self.values.fit(chunks, states)
+        self.reference.fit(batch)
+        self._actor.fit(batch)
+        self.values.fit(batch)
 
     def state(self) -> dict[str, Any]:
         """Return all that is needed to go on."""

@@ -167,7 +167,7 @@ class Recap:
     def _fit_value(self, batch: Batch, step: int) -> dict[str, float]:
         target, known = self._returns(batch)
         sample = sample_of(batch, self.engine)
-        actions = self.values.critic.actions.encode(sample.chunk, sample.observation.state)
+        actions = self.values.critic.actions.encode(sample.chunk, sample.observation.sent)
         with self.engine.autocast():
             logits, _ = self.values.trained(sample.observation, actions)
         each = divl.loss(logits.float(), target, self.values.support)
@@ -212,9 +212,8 @@ class Recap:
     def fit(self, batch: Batch) -> None:
         """Fit the normalisation."""
         self.fitted = True
-        chunks, states = batch.chunk, batch.observation.state
-        self._actor.fit(chunks, states)
-        self.values.fit(chunks, states)
+        self._actor.fit(batch)
+        self.values.fit(batch)
 
     def state(self) -> dict[str, Any]:
         """Return all that is needed to go on."""

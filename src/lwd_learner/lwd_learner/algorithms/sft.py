@@ -85,7 +85,7 @@ class Sft:
     def fit(self, batch: Batch) -> None:
         """Fit the normalisation."""
         self.fitted = True
-        self._actor.fit(batch.chunk, batch.observation.state)
+        self._actor.fit(batch)
 
     def state(self) -> dict[str, Any]:
         """Return all that is needed to go on."""
