@@ -18,6 +18,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from lwd_learner.errors import ConfigError
+from lwd_learner.sharding import shard
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,12 @@ class Engine:
         return nn.parallel.DistributedDataParallel(
             module, device_ids=ids, find_unused_parameters=True)
 
+    def place(self, module: nn.Module) -> nn.Module:
+        """Return a copy that is not trained, laid out like those that are: an average, a target."""
+        if self.world_size > 1 and self.config.parallel == 'fsdp':
+            return shard(module)
+        return module
+
     @contextmanager
     def autocast(self) -> Iterator[None]:
         """Compute in bf16 where that was chosen."""
@@ -125,25 +132,3 @@ class Engine:
         """Leave the other processes."""
         if self.world_size > 1 and dist.is_initialized():
             dist.destroy_process_group()
-
-
-def shard(module: nn.Module) -> nn.Module:
-    """Shard a module's parameters over all processes (FSDP2), its larger children on their own."""
-    from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
-    for child in module.children():
-        if sum(parameter.numel() for parameter in child.parameters()) > 100_000:
-            fully_shard(child)
-    fully_shard(module)
-    for method in ('context', 'velocity', 'values', 'state', 'qs', 'rank'):
-        if hasattr(module, method):
-            register_fsdp_forward_method(module, method)
-    return module
-
-
-def full_state(module: nn.Module) -> dict[str, Tensor]:
-    """Return a network's state, whole where it is sharded. Every rank must call it."""
-    found = {}
-    for name, value in module.state_dict().items():
-        whole = getattr(value, 'full_tensor', None)
-        found[name] = whole() if whole is not None else value
-    return found

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lwd_learner.errors import ConfigError, DivergedError
+from lwd_learner.sharding import full_state, load_optimiser, load_state, optimiser_state
 
 
 @dataclass(frozen=True)
@@ -36,16 +36,16 @@ class OptimiserConfig:
 class Optimiser:
     """AdamW with warm-up and a cosine over a known number of updates."""
 
-    def __init__(self, parameters: Iterable[nn.Parameter], config: OptimiserConfig,
-                 total: int = 0) -> None:
-        """Optimise parameters.
+    def __init__(self, module: nn.Module, config: OptimiserConfig, total: int = 0) -> None:
+        """Optimise a network.
 
         Args:
-            parameters: Those that are trained.
+            module: The network.
             config: How.
             total: Updates of the cosine; 0 keeps the rate constant.
         """
-        self.parameters = [one for one in parameters if one.requires_grad]
+        self._module = module
+        self.parameters = [one for one in module.parameters() if one.requires_grad]
         self.config, self.total = config, total
         self.count = 0
         self._adam = torch.optim.AdamW(
@@ -88,11 +88,11 @@ class Optimiser:
 
     def state(self) -> dict[str, Any]:
         """Return what is to be restored."""
-        return {'adam': self._adam.state_dict(), 'count': self.count, 'total': self.total}
+        return {'adam': optimiser_state(self._module, self._adam), 'count': self.count, 'total': self.total}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take back what `state` returned."""
-        self._adam.load_state_dict(state['adam'])
+        load_optimiser(self._module, self._adam, state['adam'])
         self.count, self.total = state['count'], state['total']
 
 
@@ -112,4 +112,4 @@ def move_towards(slow: nn.Module, fast: nn.Module, rate: float) -> None:
 @torch.no_grad()
 def copy_weights(target: nn.Module, source: nn.Module) -> None:
     """Make a network equal to another one, its normalisation included."""
-    target.load_state_dict(source.state_dict())
+    load_state(target, full_state(source))

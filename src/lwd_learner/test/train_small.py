@@ -10,7 +10,8 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))
 from small import CONFIG, Replay  # noqa: E402
 
-from lwd_learner.engine import Engine, full_state  # noqa: E402
+from lwd_learner.engine import Engine  # noqa: E402
+from lwd_learner.sharding import full_state  # noqa: E402
 from lwd_learner.trainer import Trainer  # noqa: E402
 from lwd_learner.training import make_algorithm  # noqa: E402
 

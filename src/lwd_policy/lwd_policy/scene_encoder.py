@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Encodes a scene of tokens: which of them matter depends on the instruction.
 
-Every token is seen together with the query (instruction and joints), gets a logit for each of
-several heads, and the heads' weighted means are what comes out: attention whose scores are a
-network's, not a dot product's (Bahdanau et al. 2015), so that "the red can" can be found by colour
-and shape at once. Linear in the number of tokens.
+Every token gets a score for each of several heads, and the heads' weighted means are what comes
+out. A score is the sum of a dot product with the query (instruction and joints), which matches words
+to colours and shapes, and of what a network says of token and query together (Bahdanau et al.
+2015), which can tell that a token stands alone or in the way. Linear in the number of tokens.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from lwd_data.scene_layout import SceneLayout
 
 HEADS = 8
+_KEY = 16
 # Lengths on which offsets are shown, m: across a table, and between fingers.
 _FAR, _NEAR = 0.3, 0.04
 _CENTRE = (0.7, 0.0, 0.9)
@@ -33,6 +34,11 @@ def offsets(positions: Tensor, points: Tensor) -> Tensor:
     apart = positions[:, :, None] - points[:, None]
     both = torch.cat([(apart / _FAR).clamp(-4.0, 4.0), torch.tanh(apart / _NEAR)], dim=-1)
     return both.flatten(2)
+
+
+def _log_size(size: Tensor) -> Tensor:
+    """Return half sizes, m, on a scale on which a can and a carton differ as much as two tables."""
+    return (torch.log(size.clamp(min=1e-3)) + 3.0) * 1.5
 
 
 class SceneTokens(nn.Module):
@@ -80,6 +86,11 @@ class SceneTokens(nn.Module):
             size = group.count * group.size
             values = scene[:, at:at + size].unflatten(1, (group.count, group.size))
             at += size
+            if group.extent is not None:
+                values = torch.cat([
+                    values[..., :group.extent],
+                    _log_size(values[..., group.extent:group.extent + 3]),
+                    values[..., group.extent + 3:]], dim=-1)
             if group.position is not None:
                 where = values[..., group.position:group.position + 3]
                 seen = [values[..., :group.position], (where - centre) / _FAR,
@@ -103,6 +114,10 @@ class TokenPooling(nn.Module):
         self.query = nn.Linear(query, width)
         self.mix = nn.Linear(width, width)
         self.score = nn.Linear(width, HEADS)
+        self.ask = nn.Sequential(
+            nn.Linear(query, width), nn.GELU(), nn.Linear(width, HEADS * _KEY))
+        self.key = nn.Sequential(
+            nn.Linear(width, width), nn.GELU(), nn.Linear(width, HEADS * _KEY))
         self.value = nn.Linear(width, out)
         self.out = out
 
@@ -116,7 +131,10 @@ class TokenPooling(nn.Module):
         """
         hidden = nn.functional.gelu(tokens + self.query(query)[:, None])
         hidden = nn.functional.gelu(self.mix(hidden))
-        score = self.score(hidden).masked_fill(~there[..., None], -1e9)
+        asked = self.ask(query).unflatten(-1, (HEADS, _KEY))
+        keys = self.key(tokens).unflatten(-1, (HEADS, _KEY))
+        score = self.score(hidden) + torch.einsum('bhk,bnhk->bnh', asked, keys) / _KEY**0.5
+        score = score.float().masked_fill(~there[..., None], -1e9)
         weight = torch.softmax(score, dim=1)
         value = self.value(hidden).unflatten(-1, (HEADS, self.out // HEADS))
         return (weight[..., None] * value).sum(1).flatten(1)

@@ -16,6 +16,7 @@ from lwd_learner.engine import Engine
 from lwd_learner.errors import DataError
 from lwd_learner.imitation import Sample, matching
 from lwd_learner.optimise import Optimiser, OptimiserConfig, copy_weights, move_towards
+from lwd_learner.sharding import full_state, load_state
 from lwd_policy.config import PolicyConfig
 from lwd_policy.observation import Observation, from_replay
 from lwd_policy.policy import FlowPolicy
@@ -72,8 +73,9 @@ class TrainedPolicy:
         self.network = FlowPolicy(config).to(engine.device)
         self.average = copy.deepcopy(self.network).requires_grad_(False)
         self.trained = engine.wrap(self.network)
+        engine.place(self.average)
         self._config = optimiser
-        self.optimiser = Optimiser(self.network.parameters(), optimiser, total)
+        self.optimiser = Optimiser(self.network, optimiser, total)
 
     def fit(self, batch: Batch) -> None:
         """Fit the normalisation."""
@@ -85,13 +87,13 @@ class TrainedPolicy:
         """Take a policy's weights and normalisation; the optimiser begins anew."""
         copy_weights(self.network, source)
         copy_weights(self.average, source)
-        self.optimiser = Optimiser(self.network.parameters(), self._config, total)
+        self.optimiser = Optimiser(self.network, self._config, total)
 
     def use(self, config: OptimiserConfig) -> None:
         """Go on at a constant rate with another optimiser's settings, if they are others."""
         if config != self._config:
             self._config = config
-            self.optimiser = Optimiser(self.network.parameters(), config)
+            self.optimiser = Optimiser(self.network, config)
 
     def average_moves(self) -> None:
         """Move the average; call after each update."""
@@ -115,14 +117,14 @@ class TrainedPolicy:
 
     def state(self) -> dict[str, Any]:
         """Return what is to be restored."""
-        return {'network': self.network.state_dict(), 'average': self.average.state_dict(),
+        return {'network': full_state(self.network), 'average': full_state(self.average),
                 'optimiser': self.optimiser.state(), 'config': asdict(self._config)}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take back what `state` returned."""
-        self.network.load_state_dict(state['network'])
-        self.average.load_state_dict(state['average'])
+        load_state(self.network, state['network'])
+        load_state(self.average, state['average'])
         self._config = OptimiserConfig(**state['config'])
         self.optimiser = Optimiser(
-            self.network.parameters(), self._config, state['optimiser']['total'])
+            self.network, self._config, state['optimiser']['total'])
         self.optimiser.restore(state['optimiser'])
