@@ -29,6 +29,8 @@ class Group:
     """Where its position, 3 numbers, begins; None if it has none."""
     extent: int | None = None
     """Where its half size, 3 numbers, begins; None if it has none."""
+    colour: int | None = None
+    """Where its colour, RGB in 0 .. 1, begins; None if it has none."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,8 @@ class SceneLayout:
 
 SCENE_1 = SceneLayout('scene-1', (
     Group('hands', 2, 9, present=None, position=0),
-    Group('bodies', 10, 19, present=0, position=1, extent=13),
+    Group('bodies', 10, 19, present=0, position=1, extent=13, colour=16),
     Group('joints', 4, 3, present=0, position=None),
-    Group('fixtures', 8, 10, present=0, position=1, extent=4),
+    Group('fixtures', 8, 10, present=0, position=1, extent=4, colour=7),
 ))
 LAYOUTS = {SCENE_1.name: SCENE_1}

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lwd_data.scene_layout import LAYOUTS
+from lwd_policy.colours import mentioned
 from lwd_policy.config import ACTION_DIM, STATE_DIM, PolicyConfig
 from lwd_policy.errors import LayoutError
 from lwd_policy.image_encoder import ImageTokens
@@ -38,6 +39,8 @@ class Look:
     """(B, JOINTS) state and what it lacks to the last command, normalised."""
     images: Tensor | None
     """(B, N, token_width) tokens of the images, if it sees them."""
+    mention: Tensor | None
+    """(B, C) which colours the instructions name, if it sees the scene."""
 
 
 class Backbone(nn.Module):
@@ -89,9 +92,10 @@ class Backbone(nn.Module):
         # How far the robot is behind its command tells how fast it moves.
         behind = (observation.sent - observation.state[:, :ACTION_DIM]) / _BEHIND
         joints = torch.cat([self.joints(observation.state), behind.clamp(-4.0, 4.0)], dim=-1)
-        query, images = [text, joints], None
+        query, images, mention = [text, joints], None, None
         if self.scene is not None:
-            tokens, there, hands = self._scene(observation)
+            mention = mentioned(observation.instructions).to(text.device)[observation.instruction]
+            tokens, there, hands = self._scene(observation, mention)
             query.append(hands)
         else:
             tokens = images = self._images(observation)
@@ -104,9 +108,11 @@ class Backbone(nn.Module):
             if kind is None:
                 kind = torch.zeros(len(observation), dtype=torch.long, device=context.device)
             context = context + self.condition(kind)
-        return Look(context, text, joints, images)
+        return Look(context, text, joints, images, mention)
 
-    def _scene(self, observation: Observation) -> tuple[Tensor, Tensor, Tensor]:
+    def _scene(
+        self, observation: Observation, mention: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
         assert self.scene is not None  # noqa: S101  the caller has looked
         layout = self.scene.layout
         if observation.scene.shape[-1] != layout.size:
@@ -117,7 +123,8 @@ class Backbone(nn.Module):
         with torch.no_grad(), torch.autocast(state.device.type, enabled=False):
             moves = reach(self.hands.jacobian(state[:, :ACTION_DIM], state[:, ACTION_DIM:]))
         tokens, there = self.scene(
-            observation.scene, self.scene.hands(observation.scene), moves.clamp(-8.0, 8.0))
+            observation.scene, self.scene.hands(observation.scene), mention,
+            moves.clamp(-8.0, 8.0))
         group = layout.groups[0]
         return tokens, there, observation.scene[:, :group.count * group.size]
 

@@ -101,7 +101,8 @@ class Critic(nn.Module):
         """Return what of the observations Q needs, to be used with several chunks each."""
         look = self.encoder.look(observation)
         asked = torch.cat([look.context, look.text, look.joints], dim=-1)
-        return State(asked, observation.state, observation.sent, observation.scene, look.images)
+        return State(asked, observation.state, observation.sent, observation.scene, look.images,
+                     look.mention)
 
     def qs(self, state: State, actions: Tensor) -> Tensor:
         """Return both Q, (2, B), of chunks (B, K, 16) as the networks see them."""
@@ -109,7 +110,8 @@ class Critic(nn.Module):
         features, points = self.encoding(actions, commands, state.joints)
         if self.tokens is not None:
             seen = torch.cat([self.tokens.hands(state.scene), points], dim=1)
-            tokens, there = self.tokens(state.scene, seen)
+            assert state.mention is not None  # noqa: S101  made with the tokens
+            tokens, there = self.tokens(state.scene, seen, state.mention)
         else:
             assert state.images is not None  # noqa: S101  a critic without scene has images
             tokens = state.images
@@ -144,6 +146,8 @@ class State:
     """(B, F)."""
     images: Tensor | None
     """(B, N, width) tokens of the images."""
+    mention: Tensor | None
+    """(B, C) colours that the instructions name."""
 
     def repeated(self, times: int) -> State:
         """Return each so many times in a row: (B * times, ...)."""
@@ -152,7 +156,8 @@ class State:
 
         return State(repeat(self.query), repeat(self.joints), repeat(self.sent),
                      repeat(self.scene),
-                     None if self.images is None else repeat(self.images))
+                     None if self.images is None else repeat(self.images),
+                     None if self.mention is None else repeat(self.mention))
 
 
 def pessimistic(qs: Tensor) -> Tensor:

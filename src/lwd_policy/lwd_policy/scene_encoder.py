@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from lwd_data.scene_layout import SceneLayout
+from lwd_policy.colours import named
 
 HEADS = 8
 _KEY = 16
@@ -61,7 +62,8 @@ class SceneTokens(nn.Module):
         extra = points * 6 + (2 * 7 if reach else 0)
         self.groups = [group for group in layout.groups if group.name != 'hands']
         self.embed = nn.ModuleList(
-            nn.Linear(group.size + (extra if group.position is not None else 0), width)
+            nn.Linear(group.size + (extra if group.position is not None else 0)
+                      + (2 if group.colour is not None else 0), width)
             for group in self.groups)
 
     def hands(self, scene: Tensor) -> Tensor:
@@ -70,13 +72,14 @@ class SceneTokens(nn.Module):
         return scene[:, :group.count * group.size].unflatten(1, (group.count, group.size))[..., :3]
 
     def forward(
-        self, scene: Tensor, points: Tensor, reach: Tensor | None = None,
+        self, scene: Tensor, points: Tensor, mention: Tensor, reach: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Return tokens, (B, N, width), and whether each is there, (B, N).
 
         Args:
             scene: (B, F) features.
             points: (B, P, 3) to see positions from, m, base_link; the hands first.
+            mention: (B, C) which colours the instruction names; see colours.mentioned.
             reach: (B, 2, 7, 3) joint motions of the arms per motion of the hands, rad per m.
         """
         tokens, there = [], []
@@ -86,6 +89,11 @@ class SceneTokens(nn.Module):
             size = group.count * group.size
             values = scene[:, at:at + size].unflatten(1, (group.count, group.size))
             at += size
+            exists = (scene.new_ones(values.shape[:2], dtype=torch.bool)
+                      if group.present is None else values[..., group.present] > 0.5)
+            if group.colour is not None:
+                colours = values[..., group.colour:group.colour + 3]
+                values = torch.cat([values, named(colours, mention, exists)], dim=-1)
             if group.extent is not None:
                 values = torch.cat([
                     values[..., :group.extent],
@@ -100,8 +108,7 @@ class SceneTokens(nn.Module):
                     seen.append(torch.einsum('bsji,bnsi->bnsj', reach, away).flatten(2))
                 values = torch.cat(seen, dim=-1)
             tokens.append(embed(values))
-            there.append(scene.new_ones(values.shape[:2], dtype=torch.bool)
-                         if group.present is None else values[..., group.present] > 0.5)
+            there.append(exists)
         return torch.cat(tokens, dim=1), torch.cat(there, dim=1)
 
 
