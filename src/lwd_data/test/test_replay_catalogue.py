@@ -336,6 +336,10 @@ def test_a_single_episode_is_a_folder_too(tmp_path):
     folder = write_episode(tmp_path / 'one', steps=3)
     assert list(episode_folders(folder)) == [folder]
     assert list(episode_folders(tmp_path / 'none')) == []
+    with Catalogue(tmp_path / 'store') as catalogue:
+        with pytest.raises(CatalogueError, match='none cannot be added: there is no such folder'):
+            catalogue.add_folder(tmp_path / 'none', origin='offline')
+        assert catalogue.add_folder(tmp_path / 'store', origin='offline') == 0
 
 
 def test_files_that_are_gone_or_changed_are_named_before_use(tmp_path, store):

@@ -64,8 +64,11 @@ class Catalogue:
 
         Raises:
             ReadError, IndexFileError: An episode cannot be trained on; the message names it.
-            CatalogueError: A segment is registered already with other content.
+            CatalogueError: A segment is registered already with other content, or there is no such
+                folder.
         """
+        if not folder.is_dir():
+            raise CatalogueError(f'{folder} cannot be added: there is no such folder')
         return sum(self.register(entries)
                    for entries in ingest_all(folder.resolve(), origin, processes=processes))
 

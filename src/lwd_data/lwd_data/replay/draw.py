@@ -51,17 +51,16 @@ class Draw:
         # Spread evenly, so that any slice has its share to within one window.
         online = np.floor((position + 1) * self._ratio + phase) > np.floor(
             position * self._ratio + phase)
+        if self._ratio in (0.0, 1.0):
+            # Not a matter of rounding: the other origin may have nothing.
+            online[:] = bool(self._ratio)
         group = np.empty(total, np.int64)
         for k, groups in enumerate(self._groups):
             rows = np.flatnonzero(online == (k == _ONLINE))
-            offset, shares = rng.random(), rng.random(total)
-            order = rng.permutation(groups)
-            if not len(rows):
-                continue
-            if self._balance:
-                group[rows] = order[(np.arange(len(rows)) + int(offset * len(groups)))
-                                    % len(groups)]
-            else:
+            order, shares = rng.permutation(groups), rng.random(total)
+            if self._balance and len(rows):
+                group[rows] = order[np.arange(len(rows)) % len(order)]
+            elif len(rows):
                 edges = np.cumsum(self._count[groups])
                 group[rows] = groups[np.searchsorted(
                     edges, (shares[:len(rows)] * edges[-1]).astype(np.int64), side='right')]

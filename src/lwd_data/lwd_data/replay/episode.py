@@ -35,6 +35,11 @@ class EpisodeColumns:
     these are the steps known so far.
     """
 
+    # A store has hundreds of thousands of them.
+    __slots__ = ('_camera_maps', '_extra', '_indexes', '_paths', '_pieces', '_terminals',
+                 '_version_maps', 'cameras', 'layout', 'outcome', 'record', 'rewards', 'stop',
+                 'verdict', 'versions')
+
     def __init__(self, record: EpisodeRecord, indexes: OpenIndex) -> None:
         """Join the segments of an episode.
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -15,10 +16,8 @@ from lwd_data.replay.index import open_index
 
 Item = TypeVar('Item')
 
-OPEN_BAGS = 256
-"""Below the 1024 descriptors that a process usually has, with room for others."""
-OPEN_INDEXES = 8192
-"""Each is one memory map; Linux allows a process 65530."""
+MOST_BAGS, MOST_INDEXES = 256, 4096
+"""Kept open where the process may have that many; a map holds a descriptor too."""
 
 
 class Recent(Generic[Item]):
@@ -97,8 +96,16 @@ class Bag:
 class Files:
     """The open files of a sampler. Threads may share it."""
 
-    def __init__(self, bags: int = OPEN_BAGS, indexes: int = OPEN_INDEXES) -> None:
-        """Keep up to so many bags open, and so many indexes mapped."""
+    def __init__(self, bags: int | None = None, indexes: int | None = None) -> None:
+        """Keep up to so many bags open, and so many indexes mapped.
+
+        By default three quarters of the descriptors that the process may have (`ulimit -n`) are
+        used at most. More than there are segments is of no use, fewer cost opening them again.
+        """
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        allowed = MOST_INDEXES * 2 if soft == resource.RLIM_INFINITY else soft
+        bags = bags or max(1, min(MOST_BAGS, allowed // 4))
+        indexes = indexes or max(1, min(MOST_INDEXES, allowed // 2))
         self._bags = Recent(Bag, bags)
         self.index = Recent(lambda path: open_index(Path(path)), indexes)
         """Opens the index of a segment."""

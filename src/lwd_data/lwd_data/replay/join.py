@@ -8,7 +8,8 @@ their own behind the segments.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,10 +36,10 @@ class Joined:
     """Steps whose parts lie in two segments; scene_segment says where their features are. Empty if
     there are none."""
     versions: tuple[str, ...]
-    version_maps: list[NDArray[np.int32]]
+    version_maps: tuple[NDArray[np.int32], ...]
     """By block: from its own numbers to those of versions."""
     cameras: tuple[str, ...]
-    camera_maps: list[dict[str, int]]
+    camera_maps: tuple[Mapping[str, int], ...]
     """By block: the columns of image_stamp."""
     layout: str
     reward_step: Int
@@ -79,16 +80,22 @@ def join(indexes: Sequence[SegmentIndex], *, finished: bool) -> Joined:
     step, value, terminal = _rewards(indexes, tick)
     return Joined(
         Pieces(block, row), extra, versions,
-        [*(_codes(index.versions, versions) for index in indexes),
-         np.arange(len(versions), dtype=np.int32)],
+        tuple(_codes(names, versions) for names in (
+            *(index.versions for index in indexes), versions)),
         cameras,
-        [*({camera: k for k, camera in enumerate(index.cameras)} for index in indexes),
-         {camera: k for k, camera in enumerate(cameras)}],
+        tuple(_numbers(names) for names in (*(index.cameras for index in indexes), cameras)),
         layouts[0] if layouts else '', step, value, terminal)
 
 
+# Both are nearly always the same for all episodes of a store, and are shared by them.
+@functools.lru_cache(maxsize=1024)
 def _codes(names: tuple[str, ...], known: tuple[str, ...]) -> NDArray[np.int32]:
     return np.array([known.index(name) for name in names], np.int32)
+
+
+@functools.lru_cache(maxsize=1024)
+def _numbers(names: tuple[str, ...]) -> Mapping[str, int]:
+    return {name: number for number, name in enumerate(names)}
 
 
 def _check_order(indexes: Sequence[SegmentIndex], tick: Int, block: Int) -> None:

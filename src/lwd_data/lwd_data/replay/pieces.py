@@ -14,6 +14,8 @@ Int = NDArray[np.int64]
 class Pieces:
     """From step to (block, row). A piece is a stretch of steps that are consecutive rows."""
 
+    __slots__ = ('_block', '_end', '_row', '_start', 'length')
+
     def __init__(self, block: Int, row: Int) -> None:
         """Find the pieces.
 
