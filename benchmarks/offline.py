@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Offline LWD against SFT trained equally long, and expectile against DIVL: the learning result.
 
-Two short tasks and a long one, scene observations, one multi-task policy. Every method has the same
-pool, networks, sampler steps and number of updates; SFT spends them all on imitation, the others
+Two short tasks and a long one, scene observations, one multi-task policy. Every method has the
+same pool, networks, sampler steps and number of updates; SFT spends them all on imitation, the others
 begin from a reference by imitation and spend the rest on critic and actor. Tested on held-out
 scenes of the shifted distribution, at full and at halved initial noise of the flow. Settings were
 chosen on other seeds (split `tune`).
@@ -141,7 +141,7 @@ def ranking(name: str, seed: int) -> dict[str, float]:
 
 
 def interval(values: np.ndarray, seed: int = 0) -> tuple[float, float]:
-    """Return the 95 % interval of the mean of (seeds, episodes): seeds, then episodes, resampled."""
+    """Return the 95 % interval of the mean of (seeds, episodes), by resampling both."""
     rng = np.random.default_rng(seed)
     draws = []
     for _ in range(2000):

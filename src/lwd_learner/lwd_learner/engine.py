@@ -79,7 +79,7 @@ class Engine:
             module, device_ids=ids, find_unused_parameters=True)
 
     def place(self, module: nn.Module) -> nn.Module:
-        """Return a copy that is not trained, laid out like those that are: an average, a target."""
+        """Lay out a copy that is not trained, an average or a target, like those that are."""
         if self.world_size > 1 and self.config.parallel == 'fsdp':
             return shard(module)
         return module

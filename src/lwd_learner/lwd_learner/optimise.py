@@ -72,7 +72,8 @@ class Optimiser:
             DivergedError: Loss or gradient is not finite; nothing has been changed.
         """
         if not torch.isfinite(loss):
-            raise DivergedError(f'the loss of {what} is {float(loss.detach())}; nothing was changed by it')
+            raise DivergedError(
+                f'the loss of {what} is {float(loss.detach())}; nothing was changed by it')
         self._adam.zero_grad(set_to_none=True)
         loss.backward()
         norm = float(_full(nn.utils.clip_grad_norm_(self.parameters, self.config.clip)))
@@ -88,7 +89,8 @@ class Optimiser:
 
     def state(self) -> dict[str, Any]:
         """Return what is to be restored."""
-        return {'adam': optimiser_state(self._module, self._adam), 'count': self.count, 'total': self.total}
+        return {'adam': optimiser_state(self._module, self._adam), 'count': self.count,
+                'total': self.total}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take back what `state` returned."""

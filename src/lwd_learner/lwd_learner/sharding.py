@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Networks and optimisers that may be sharded over several processes (FSDP2): their whole state."""
+"""Networks and optimisers that may be sharded over processes (FSDP2), and their whole state."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def full_state(module: nn.Module) -> dict[str, Tensor]:
 def load_state(module: nn.Module, state: dict[str, Tensor]) -> None:
     """Give a network its whole state; each rank takes its part."""
     if is_sharded(module):
-        states.set_model_state_dict(module, state, options=_SPREAD)
+        states.set_model_state_dict(module, dict(state), options=_SPREAD)
     else:
         module.load_state_dict(state)
 

@@ -117,5 +117,5 @@ def test_the_expectile_of_a_uniform_value():
 def test_impossible_atoms_are_refused():
     with pytest.raises(ConfigError, match='low below high'):
         DivlConfig(low=1.0, high=0.0)
-    with pytest.raises(ConfigError, match='tau_min 0.8'):
+    with pytest.raises(ConfigError, match='tau_min 0\\.8'):
         DivlConfig(tau_min=0.8, tau_max=0.5)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whole algorithms on a problem with a known answer: chunks to one side succeed, to the other fail.
+"""Whole algorithms on a problem with a known answer: chunks to one side succeed, others fail.
 
-The demonstrations hold both sides alike, so that imitation alone stays at half; whoever learns from
-outcomes must move.
+The demonstrations hold both sides alike, so that imitation alone stays at half; whoever learns
+from outcomes must move.
 """
 
 from __future__ import annotations

@@ -58,16 +58,16 @@ def test_a_run_that_was_killed_resumes_to_the_same_numbers(tmp_path, name):
     whole.run(Replay(corrections=50), 'online')
     whole.close()
 
-    class Killed(Exception):
+    class KilledError(Exception):
         pass
 
     for kill_at in (4, 5):
         def kill(progress, phase, kill_at=kill_at):
             if progress.step == kill_at:
-                raise Killed
+                raise KilledError
 
         broken = _trainer(tmp_path / 'broken', name, on_update=kill)
-        with pytest.raises(Killed):
+        with pytest.raises(KilledError):
             broken.run(Replay(), 'offline')
         broken.close()
     resumed = _trainer(tmp_path / 'broken', name)
@@ -145,7 +145,8 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_batch(tmp_path):
         trainer.run(Bad(), 'offline')
     assert 'windows episode:step 0:16' in str(error.value)
     state = checkpoint.load(tmp_path)
-    assert all(torch.isfinite(value).all() for value in state['state']['actor']['network'].values())
+    network = state['state']['actor']['network']
+    assert all(torch.isfinite(value).all() for value in network.values())
 
 
 def test_a_run_of_another_algorithm_is_refused(tmp_path):
@@ -180,4 +181,5 @@ def test_metrics_after_the_checkpoint_are_taken_away(tmp_path):
     again.note(3, 'y', {'loss/a': 7.0})
     again.close()
     rows = metrics.read(tmp_path / metrics.FILE)
-    assert [(row['step'], row['loss/a']) for row in rows] == [(0, 0.0), (1, 1.0), (2, 2.0), (3, 7.0)]
+    found = [(row['step'], row['loss/a']) for row in rows]
+    assert found == [(0, 0.0), (1, 1.0), (2, 2.0), (3, 7.0)]

@@ -8,12 +8,12 @@ from pathlib import Path
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
-from small import CONFIG, Replay  # noqa: E402
+from small import CONFIG, Replay
 
-from lwd_learner.engine import Engine  # noqa: E402
-from lwd_learner.sharding import full_state  # noqa: E402
-from lwd_learner.trainer import Trainer  # noqa: E402
-from lwd_learner.training import make_algorithm  # noqa: E402
+from lwd_learner.engine import Engine
+from lwd_learner.sharding import full_state
+from lwd_learner.trainer import Trainer
+from lwd_learner.training import make_algorithm
 
 torch.set_num_threads(1)
 name, parallel, folder = sys.argv[1:4]

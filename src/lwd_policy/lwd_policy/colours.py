@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Colour words and what they look like: the grounding that a pretrained language model would bring.
+"""Colour words and what they look like: the grounding that a pretrained model would bring.
 
-A few hundred scenes are too few to learn from imitation alone which body "the red can" is: a network
-rather memorises the scenes. Which colour a word means is common knowledge, so it is given.
+A few hundred scenes are too few to learn from imitation alone which body "the red can" is: a
+network rather memorises the scenes. Which colour a word means is common knowledge, so it is given.
 """
 
 from __future__ import annotations

@@ -17,7 +17,6 @@ from lwd_policy.errors import ConfigError
 from lwd_policy.observation import Observation
 from lwd_policy.policy import FlowPolicy
 
-
 _LIMITS = limits(COMMAND_JOINTS)
 
 

@@ -2,9 +2,9 @@
 """Encodes a scene of tokens: which of them matter depends on the instruction.
 
 Every token gets a score for each of several heads, and the heads' weighted means are what comes
-out. A score is the sum of a dot product with the query (instruction and joints), which matches words
-to colours and shapes, and of what a network says of token and query together (Bahdanau et al.
-2015), which can tell that a token stands alone or in the way. Linear in the number of tokens.
+out. A score is the sum of a dot product with the query (instruction and joints), which matches
+words to colours and shapes, and of what a network says of token and query together (Bahdanau et
+al. 2015), which can tell that a token stands alone or in the way. Linear in the number of tokens.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def offsets(positions: Tensor, points: Tensor) -> Tensor:
 
 
 def _log_size(size: Tensor) -> Tensor:
-    """Return half sizes, m, on a scale on which a can and a carton differ as much as two tables."""
+    """Return half sizes, m, on a scale on which two cans differ as much as two tables."""
     return (torch.log(size.clamp(min=1e-3)) + 3.0) * 1.5
 
 

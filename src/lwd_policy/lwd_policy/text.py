@@ -57,7 +57,8 @@ class TextEncoder(nn.Module):
         device = self.grams.weight.device
         split = [words(instruction) or ['<none>'] for instruction in instructions]
         longest = max(len(row) for row in split)
-        flat, offsets = [], []
+        flat: list[int] = []
+        offsets: list[int] = []
         for row in split:
             for word in row:
                 offsets.append(len(flat))

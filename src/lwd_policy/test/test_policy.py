@@ -222,8 +222,9 @@ def test_flow_matching_learns_two_modes():
 
 def test_guidance_exaggerates_the_condition():
     made, seen = policy(replace(SMALL, conditions=2)), observations(2)
-    plain, asked, guided = (ChunkSampler(made, RuntimeConfig(condition=c, guidance=g)).actions(seen)
-                            for c, g in ((0, 1.0), (2, 1.0), (2, 3.0)))
+    plain, asked, guided = (
+        ChunkSampler(made, RuntimeConfig(condition=c, guidance=g)).actions(seen)
+        for c, g in ((0, 1.0), (2, 1.0), (2, 3.0)))
     assert float((asked - plain).abs().max()) > 1e-3
     assert float((guided - plain).norm()) > 1.5 * float((asked - plain).norm())
 
@@ -240,7 +241,8 @@ def test_best_of_n_takes_what_the_critic_likes():
     made, seen = policy(), observations(3)
     wanted = torch.full((10, 16), 0.5)
     plain = ChunkSampler(made, seed=1).actions(seen)
-    chosen = ChunkSampler(made, RuntimeConfig(best_of=16), ranker=_Likes(wanted), seed=1).actions(seen)
+    chosen = ChunkSampler(
+        made, RuntimeConfig(best_of=16), ranker=_Likes(wanted), seed=1).actions(seen)
     assert torch.all((chosen - wanted).flatten(1).norm(dim=1)
                      <= (plain - wanted).flatten(1).norm(dim=1))
 

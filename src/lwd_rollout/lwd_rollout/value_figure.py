@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from lwd_data.errors import DataError
+from lwd_data.reader import EpisodeReader, Steps
 from lwd_data.replay.catalogue import Catalogue
 from lwd_data.replay.records import EpisodeRecord
-from lwd_data.reader import EpisodeReader, Steps
 from lwd_policy.critic import Critic, pessimistic
 from lwd_policy.observation import Observation
 from lwd_policy.store import CRITIC, load_critic
@@ -105,6 +105,8 @@ def _strip(record: EpisodeRecord, width: int) -> NDArray[np.uint8] | None:
     for part in np.linspace(0, len(images) - 1, _FRAMES).round().astype(int):
         message = deserialize_message(images[part].data, CompressedImage)
         bgr = cv2.imdecode(np.frombuffer(bytes(message.data), np.uint8), cv2.IMREAD_COLOR)
+        if bgr is None:
+            raise DataError(f'{record.folder} has an image that is no JPEG')
         side = width // _FRAMES
         frames.append(cv2.cvtColor(cv2.resize(bgr, (side, side)), cv2.COLOR_BGR2RGB))
     strip = np.hstack(frames)

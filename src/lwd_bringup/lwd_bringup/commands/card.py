@@ -42,7 +42,7 @@ def _card(options: argparse.Namespace, console: Console) -> int:
             ('acts', f'chunks of {config.horizon} steps for {len(card.layout.joints)} joints, '
                      f'{config.coefficients} cosines each, arms {config.arms}'),
             ('used with', ', '.join(f'{key}={value}' for key, value in vars(runtime).items())),
-            ('parameters', f'{count / 1e6:.2f} M, of which the action expert {expert / 1e6:.2f} M'),
+            ('parameters', f'{count / 1e6:.2f} M, the action expert {expert / 1e6:.2f} M of them'),
             *((f'  {key}', f'{value:g}') for key, value in card.metrics.items()),
             ('notes', card.notes)):
         if value:

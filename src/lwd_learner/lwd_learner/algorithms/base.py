@@ -57,12 +57,14 @@ class Algorithm(Protocol):
     """One way to learn. What is trained, in which order, on what."""
 
     name: str
-    policy: FlowPolicy
-    """What is published: its moving average if there is one."""
     fitted: bool
     """Whether the normalisation is known: fitted, or taken from another policy."""
     runtime: RuntimeConfig
     """How the policy is meant to be used: its condition, for one that is conditioned."""
+
+    @property
+    def policy(self) -> FlowPolicy:
+        """What is published: its moving average if there is one."""
 
     def phases(self, stage: Stage, facts: Facts) -> list[Phase]:
         """Return what to do: once offline, in every round online."""
