@@ -2,10 +2,10 @@
 """Offline LWD against SFT trained equally long, and expectile against DIVL: the learning result.
 
 Two short tasks and a long one, scene observations, one multi-task policy. Every method has the
-same pool, networks, sampler steps and number of updates; SFT spends them all on imitation, the others
-begin from a reference by imitation and spend the rest on critic and actor. Tested on held-out
-scenes of the shifted distribution, at full and at halved initial noise of the flow. Settings were
-chosen on other seeds (split `tune`).
+same pool, networks, sampler steps and number of updates; SFT spends them all on imitation, the
+others begin from a reference by imitation and spend the rest on critic and actor. Tested on
+held-out scenes of the shifted distribution, at full and at halved initial noise of the flow.
+Settings were chosen on other seeds (split `tune`).
 
 Cells are trained in parallel, each once: an interrupted run goes on. Environment: SEEDS (3),
 EPISODES (200 of each task), RUN (runs/offline), POOL (made there by default), PROCESSES.
