@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g1_description.joints import ARM_INDICES
+from g1_description.kinematics import ArmKinematics, orientation_error
 from g1_sim.experts.flaws import Flaws, Tremor
-from g1_sim.ik import ArmKinematics, orientation_error
 from g1_sim.world import World
 
 Array = NDArray[np.float64]
