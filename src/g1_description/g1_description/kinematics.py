@@ -29,6 +29,18 @@ def orientation_error(current: Array, wanted: Array) -> Array:
     return relative
 
 
+def rotated(rotation: Array, vector: Array) -> Array:
+    """Return a rotation turned further by a rotation vector, (3,) rad, in the world frame."""
+    angle = float(np.linalg.norm(vector))
+    if angle < 1e-12:
+        return rotation
+    x, y, z = vector / angle
+    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    turn = np.eye(3) + np.sin(angle) * cross + (1.0 - np.cos(angle)) * cross @ cross
+    result: Array = turn @ rotation
+    return result
+
+
 class ArmKinematics:
     """Forward and inverse kinematics of the arms on a scratch copy of the robot's model.
 
@@ -44,7 +56,10 @@ class ArmKinematics:
         self._jacp = np.empty((3, model.nv))
         self._jacr = np.empty((3, model.nv))
         lower, upper = j.limits(j.COMMAND_JOINTS)
-        self._lower, self._upper = lower + _MARGIN, upper - _MARGIN
+        lower[j.ARM_INDICES] += _MARGIN
+        upper[j.ARM_INDICES] -= _MARGIN
+        self.lower, self.upper = lower, upper
+        """(16,) what a command keeps to: a margin inside the joints' limits; grippers 0..1."""
 
     @classmethod
     def of_robot(cls) -> ArmKinematics:
@@ -88,8 +103,8 @@ class ArmKinematics:
         self.place(start)
         jacobian, angles = self.jacobian(side), np.asarray(start)[ARMS[side]]
         # From beyond a limit a joint may come back, but not go farther.
-        lower = np.minimum(self._lower[ARMS[side]], angles) - angles
-        upper = np.maximum(self._upper[ARMS[side]], angles) - angles
+        lower = np.minimum(self.lower[ARMS[side]], angles) - angles
+        upper = np.maximum(self.upper[ARMS[side]], angles) - angles
         change, free = np.zeros(7), np.ones(7, dtype=np.bool_)
         while free.any():
             part = jacobian[:, free]
@@ -137,5 +152,5 @@ class ArmKinematics:
             largest = float(np.max(np.abs(change)))
             if largest > max_step:
                 change *= max_step / largest
-            full[arm] = np.clip(full[arm] + change, self._lower[arm], self._upper[arm])
+            full[arm] = np.clip(full[arm] + change, self.lower[arm], self.upper[arm])
         return full[arm].copy()

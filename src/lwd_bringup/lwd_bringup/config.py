@@ -14,7 +14,7 @@ import yaml
 from g1_driver.config import DriverConfig
 from lwd_bringup.errors import ConfigError
 from lwd_ros.errors import ParameterError, alternatives
-from lwd_ros.parameters import build, descriptions, leaves
+from lwd_ros.parameters import build, descriptions, flatten, leaves
 
 CONFIGS = ('sim_robot', 'robot')
 
@@ -115,15 +115,6 @@ def load(name: str, overrides: Mapping[str, Any] | None = None) -> Bringup:
     except ValueError as error:
         raise ConfigError(f'{path}: driver: {error}') from error
     return replace(config, driver=driver)
-
-
-def flatten(content: Mapping[str, Any], prefix: str = '') -> list[tuple[str, Any]]:
-    """Return nested keys as dotted names."""
-    flat: list[tuple[str, Any]] = []
-    for key, value in content.items():
-        name = f'{prefix}{key}'
-        flat += flatten(value, name + '.') if isinstance(value, dict) else [(name, value)]
-    return flat
 
 
 def parse_value(text: str) -> Any:
