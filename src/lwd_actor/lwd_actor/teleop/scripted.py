@@ -15,8 +15,10 @@ from lwd_actor.teleop.teleop import PERIOD
 
 Array = NDArray[np.float64]
 
-# How fast the hand closes in on where the script wants it, beyond moving along with it, 1/s.
-_GAIN = 8.0
+# How fast the hand closes in on where the script wants it, beyond moving along with it, 1/s, and
+# how hard it brakes there, m/s^2 and rad/s^2: an arm that cannot stop in time overshoots.
+_GAIN = 6.0
+_BRAKING = (0.6, 2.0)
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class ScriptedHands:
         here = self._poses(np.concatenate([command, waist]))
         for side, inputs in enumerate((self._pad.left, self._pad.right)):
             along = _difference(before[side], goals[side]) / PERIOD
-            towards = _GAIN * _difference(here[side], before[side])
+            towards = _closing(_difference(here[side], before[side]))
             self._push(axes, inputs, along + towards)
             at = ARMS[side].stop
             if inputs.axis_gripper != NONE:
@@ -90,6 +92,15 @@ class ScriptedHands:
                 part, number = next(parts), getattr(numbers, at)
                 if number != NONE:
                     axes[number] = np.clip(part / getattr(scales, at), -1.0, 1.0)
+
+
+def _closing(error: Array) -> Array:
+    """Return the twist, (6,), that takes an error away, slow enough to stop where it is gone."""
+    twist = _GAIN * error
+    for part, braking in zip((slice(0, 3), slice(3, 6)), _BRAKING):
+        size = float(np.linalg.norm(error[part]))
+        twist[part] *= min(1.0, np.sqrt(2.0 * braking * size) / max(_GAIN * size, 1e-12))
+    return twist
 
 
 def _difference(start: tuple[Array, Array], goal: tuple[Array, Array]) -> Array:

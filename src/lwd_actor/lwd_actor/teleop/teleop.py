@@ -22,8 +22,8 @@ Array = NDArray[np.float64]
 PERIOD = 1.0 / 30.0
 # How fast a hand closes in on the pose that its twist has led to, 1/s, and how far that pose may
 # be ahead of it: m, rad.
-_FEEDBACK = 10.0
-_AHEAD = np.array([0.03, 0.2])
+_FEEDBACK = 5.0
+_AHEAD = np.array([0.01, 0.05])
 _SIDES = ('left', 'right')
 _STILL = 1e-9
 
@@ -66,6 +66,7 @@ class Teleop:
         self._lower, self._upper = self._kinematics.lower, self._kinematics.upper
         self._posture: Array | None = None
         self._target: Array | None = None
+        self._command: Array | None = None
         self._step = np.zeros(16)
         self._aim: Array | None = None
         self._led: list[tuple[Array, Array] | None] = [None, None]
@@ -86,7 +87,7 @@ class Teleop:
     def restart(self, command: Array) -> None:
         """Begin an episode: nobody is in control, and this posture, (16,), is the arms' rest."""
         self._posture = np.array(command, dtype=np.float64)
-        self._target = None
+        self._target = self._command = None
         self.controls.hand_back()
 
     def moving(self, now_ns: int) -> bool:
@@ -101,11 +102,15 @@ class Teleop:
             robot: What the robot does now.
             now_ns: The tick's stamp, ns.
         """
+        before, self._command = self._command, np.array(robot.command, dtype=np.float64)
         if not self.active:
             self._target = None
             return None
         if self._target is None:
-            self._target, self._step = np.array(robot.command, dtype=np.float64), np.zeros(16)
+            self._target = self._command.copy()
+            # The arms may be moving: they are braked, not stopped dead.
+            self._step = np.zeros(16) if before is None else np.clip(
+                self._command - before, -self._limits.velocity, self._limits.velocity)
             self._goals, self._led, self._aim = [None, None], [None, None], None
             self.leader.let_go()
             if self._posture is None:
