@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Arbiter, teleoperation and scripted operator as nodes, with a simulated robot in lockstep."""
+"""Arbiter and teleoperation as nodes, with a simulated robot in lockstep."""
 
 import array
 import sys
@@ -7,76 +7,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rclpy.serialization import deserialize_message
-from sensor_msgs.msg import Joy
 from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 
 from g1_description.joints import ARM_INDICES, COMMAND_NAMES
 from g1_driver.expert_node import ExpertNode
-from g1_driver.node import DriverNode
 from g1_driver.safety.config import SafetyConfig
-from g1_sim.experts.flaws import Flaws
-from g1_sim.operator import OperatorConfig
-from lwd_actor.arbiter_node import ArbiterNode
-from lwd_actor.operator_node import OperatorNode
-from lwd_actor.teleop.pad_file import load_pad
 from lwd_actor.teleop_node import TeleopNode
-from lwd_data.reader import EpisodeReader
 from lwd_msgs.msg import ControlStep, ExecutedCommand, Intervention, Reward, Tick
-from lwd_msgs.srv import Reset
-from lwd_rollout.runner import Setting, expert, run_episode
 from lwd_ros.convert import to_ns
 from lwd_ros.errors import ParameterError
 from lwd_ros.qos import COMMAND, RECORD
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'g1_driver' / 'test'))
-from graph import Graph
+sys.path.insert(0, str(Path(__file__).parent))
+from station import Graph, Pad, Station
 
 SAFETY = SafetyConfig()
-PATIENCE = 15.0
-OPERATOR = {'operator__patience': 1.0, 'operator__budget': 0.9}
-
-
-class Station:
-    """A robot in lockstep with its arbiter, and what they say."""
-
-    def __init__(self, domain, **driver):
-        self.graph = graph = Graph(domain)
-        self.steps = graph.listen(ControlStep, 'control_step', RECORD)
-        self.executed = graph.listen(ExecutedCommand, 'executed_command', RECORD)
-        self.ticks = graph.listen(Tick, 'tick', RECORD)
-        self.rewards = graph.listen(Reward, 'reward', RECORD)
-        self.interventions = graph.listen(Intervention, 'intervention', RECORD)
-        self.arbiter = graph.add(ArbiterNode, wait=PATIENCE)
-        driver = {'mode': 'lockstep', 'lockstep_timeout': PATIENCE, 'cameras__names': [''],
-                  **driver}
-        self.driver = graph.add(DriverNode, **driver)
-
-    def until(self, condition, what='a condition'):
-        self.graph.until(condition, what)
-
-    def source(self):
-        return self.steps[-1].source if self.steps else None
-
-    def reset(self, seed):
-        """Draw a scene; returns its reset count."""
-        return self.graph.call(Reset, 'reset', Reset.Request(seed=seed)).reset_count
-
-    def ended(self, reset_count):
-        """Return whether an episode has its verdict, and all its steps have come."""
-        first = next((tick.tick for tick in list(self.ticks)
-                      if tick.reset_count == reset_count), None)
-        return first is not None and any(
-            reward.tick >= first and reward.judge == Reward.JUDGE_SIMULATOR
-            and self.steps[-1].tick >= reward.tick for reward in list(self.rewards))
-
-    def episode(self, reset_count):
-        """Return the control steps of an ended episode."""
-        ticks = [tick.tick for tick in self.ticks if tick.reset_count == reset_count]
-        end = next(reward.tick for reward in self.rewards if reward.tick >= ticks[0])
-        steps = {step.tick: step for step in self.steps}
-        return [steps[i] for i in range(ticks[0], end + 1)]
 
 
 @pytest.fixture
@@ -90,33 +36,6 @@ def station(ros_domain):
     yield make
     for found in made:
         found.graph.close()
-
-
-class Pad:
-    """A human at a gamepad."""
-
-    def __init__(self, station, name='gamepad'):
-        self.pad = load_pad(name)
-        self.axes, self.down = [0.0] * self.pad.axes, set()
-        self.station = station
-        self._publisher = station.graph.client.create_publisher(Joy, 'joy', RECORD)
-        self._timer = station.graph.client.create_timer(0.02, self.send)
-
-    def send(self):
-        down = set(self.down)
-        self._publisher.publish(Joy(
-            axes=array.array('f', self.axes),
-            buttons=array.array('i', [int(i in down) for i in range(self.pad.buttons)])))
-
-    def take_over(self):
-        self.station.until(lambda: self._publisher.get_subscription_count() > 0, 'teleoperation')
-        controls = self.station.teleop.teleop.controls
-        self.station.until(lambda: not controls._locked, 'a pad with its dead man released')
-        self.down = {self.pad.enable_button}
-        self.station.until(lambda: controls._enabled, 'the dead man')
-        self.down = {self.pad.enable_button, self.pad.take_over_button}
-        self.station.until(lambda: self.station.source() == ControlStep.SOURCE_TELEOP, 'control')
-        self.down = {self.pad.enable_button}
 
 
 def driven(station, **driver):
@@ -141,20 +60,6 @@ def test_every_tick_is_answered_once_even_if_nobody_drives(station):
     answer = next(one for one in found.executed if one.tick == held.tick)
     assert answer.state == ExecutedCommand.STATE_ACTIVE
     np.testing.assert_allclose(answer.positions, held.positions, atol=1e-6)
-
-
-def test_an_experts_episode_is_its_own_from_the_first_tick_to_the_last(station):
-    found = station()
-    found.graph.add(ExpertNode)
-    found.until(lambda: found.source() == ControlStep.SOURCE_EXPERT, 'the expert')
-    count = found.reset(3)
-    found.until(lambda: found.ended(count), 'the end of the episode')
-    steps = found.episode(count)
-    assert {step.source for step in steps} == {ControlStep.SOURCE_EXPERT}
-    assert [step.step_index for step in steps] == list(range(len(steps)))
-    outcome = run_episode(Setting('restock'), 3, expert())
-    assert len(steps) == outcome.steps
-    assert found.rewards[-1].terminal == Reward.TERMINAL_SUCCESS
 
 
 def test_take_over_and_hand_back_are_bumpless_and_told(station):
@@ -282,39 +187,3 @@ def test_a_node_refuses_a_pad_that_is_not_there(ros_domain, pad, reason):
             graph.add(TeleopNode, pad=pad)
     finally:
         graph.close()
-
-
-@pytest.mark.parametrize('seed', [2, 4, 5])
-def test_a_failing_policy_is_rescued_through_joy_as_in_one_process(station, seed, tmp_path):
-    """Bit for bit: the operator's joy, teleoperation and arbitration over topics."""
-    found = station()
-    found.graph.add(OperatorNode, **OPERATOR)
-    found.graph.add(TeleopNode, pad='operator', operator_id='oracle', wait=PATIENCE)
-    found.graph.add(ExpertNode, flaws__weak_grip=1.0)
-    found.until(lambda: found.source() == ControlStep.SOURCE_EXPERT and found.interventions,
-                'all nodes')
-    count = found.reset(seed)
-    found.until(lambda: found.ended(count), 'the end of the episode')
-    steps = found.episode(count)
-    sources = {step.source for step in steps}
-    assert sources == {ControlStep.SOURCE_EXPERT, ControlStep.SOURCE_TELEOP}
-    reward = next(r for r in found.rewards if r.tick == steps[-1].tick)
-    assert reward.terminal == Reward.TERMINAL_SUCCESS
-    begun = next(i for i, step in enumerate(steps) if step.source == ControlStep.SOURCE_TELEOP)
-    told = next(m for m in found.interventions
-                if m.active and to_ns(m.begin) == to_ns(steps[begun].header.stamp))
-    assert told.reason in (Intervention.REASON_STUCK, Intervention.REASON_DROPPED)
-    assert (told.operator_id, told.device) == ('oracle', 'operator')
-
-    flawed = expert(Flaws(weak_grip=1.0))
-    assert run_episode(Setting('restock'), seed, flawed).verdict.reward == 0.0
-    outcome = run_episode(
-        Setting('restock'), seed, flawed, operator=OperatorConfig(patience=1.0, budget=0.9),
-        through_joy=True, folder=tmp_path / 'one')
-    asked = [deserialize_message(raw.data, ControlStep)
-             for raw in EpisodeReader(tmp_path / 'one').messages({'control_step'})]
-    assert [step.source for step in asked] == [step.source for step in steps]
-    assert np.array([step.positions for step in asked]).tobytes() == (
-        np.array([step.positions for step in steps]).tobytes())
-    assert sum(step.source == ControlStep.SOURCE_TELEOP for step in steps) == (
-        outcome.operator_steps)
