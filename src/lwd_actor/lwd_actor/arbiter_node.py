@@ -26,6 +26,7 @@ from lwd_ros.qos import COMMAND, RECORD
 
 # The driver takes so many ticks at most to answer an emergency stop.
 _STOP_TICKS = 10
+_WAIT = 0.004
 _TELEOP, _POLICY = 'teleop', 'policy'
 
 
@@ -35,9 +36,10 @@ class ArbiterConfig:
 
     robot: str = 'g1_01'
     """The robot's name; goes into diagnostics."""
-    wait: float = field(default=0.004, metadata={'range': (0.0005, 60.0)})
-    """How long a tick waits for teleop_command and policy_command, s of wall time. In real time
-    the driver follows what comes within 7 ms; in lockstep it waits itself: stay a little below."""
+    wait: float = field(default=0.0, metadata={'range': (0.0, 60.0)})
+    """How long a tick waits for teleop_command and policy_command, s of wall time; 0 for 4 ms.
+    In real time the driver follows what comes within 7 ms; in lockstep it waits itself: stay a
+    little below its lockstep_timeout."""
 
 
 class ArbiterNode(Node):
@@ -62,7 +64,8 @@ class ArbiterNode(Node):
         self.create_subscription(ControlStep, 'policy_command', self._on_policy, COMMAND)
         self.create_subscription(Bool, 'emergency_stop', self._on_emergency_stop, RECORD)
         self.create_subscription(Tick, 'tick', self._on_tick, RECORD)
-        self._deadline = self.create_timer(self.config.wait, self._too_late, autostart=False)
+        self._deadline = self.create_timer(
+            self.config.wait or _WAIT, self._too_late, autostart=False)
         self._census = self.create_timer(0.2, self._look_around)
         self._diagnostics = Diagnostics(self, self._health, hardware_id=self.config.robot)
 
