@@ -11,6 +11,8 @@ import array
 import sys
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
 from rclpy.node import Node
 
 from g1_description.joints import COMMAND_NAMES
@@ -58,16 +60,21 @@ class ExpertNode(Node):
             if self._trouble != str(error):
                 self.get_logger().error(str(error))
             self._trouble = str(error)
+            # Nothing to propose, which is an answer too: nobody waits for one.
+            self._propose(message, None)
             return
         self._trouble = ''
-        positions = self._expert.act()
-        step = ControlStep(
-            tick=message.tick, source=ControlStep.SOURCE_EXPERT, joint_names=list(COMMAND_NAMES))
+        self._propose(message, self._expert.act())
+        self._steps += 1
+
+    def _propose(self, message: SimState, positions: NDArray[np.float64] | None) -> None:
+        step = ControlStep(tick=message.tick, source=ControlStep.SOURCE_EXPERT)
         step.header = message.header
         step.joint_state_stamp = message.header.stamp
-        step.positions = array.array('d', positions)
+        if positions is not None:
+            step.joint_names = list(COMMAND_NAMES)
+            step.positions = array.array('d', positions)
         self._commands.publish(step)
-        self._steps += 1
 
     def _health(self) -> Health:
         if self._trouble:

@@ -92,13 +92,13 @@ class ArbiterNode(Node):
             if (proposal.source is Source.TELEOP) != (name == _TELEOP):
                 raise ProposalError(
                     f'{proposal.source.name.lower()} proposes a command on {name}_command')
+            self.arbiter.propose(proposal)
+            self._refused = ''
         except ProposalError as error:
+            # As if it had said nothing: what it said before stands in for a while.
             if str(error) != self._refused:
                 self.get_logger().error(str(error))
             self._refused = str(error)
-            return
-        self._refused = ''
-        self.arbiter.propose(proposal)
         self._rendezvous.hear(name, message.tick)
         self._answer_if_complete()
 
@@ -125,7 +125,7 @@ class ArbiterNode(Node):
         self._deadline.cancel()
         if self._pending is not None:
             tick = self._pending.tick
-            self._rendezvous.give_up({_TELEOP: tick, _POLICY: tick})
+            self._rendezvous.go_on({_TELEOP: tick, _POLICY: tick})
             self._answer()
 
     def _answer(self) -> None:

@@ -16,7 +16,7 @@ from g1_sim.operator import Operator, OperatorConfig
 from lwd_actor.errors import PadError
 from lwd_actor.reasons import Reason
 from lwd_actor.teleop.pad_file import load_pad
-from lwd_actor.teleop.scripted import ScriptedHands
+from lwd_actor.teleop.scripted import ScriptedHands, Sticks
 from lwd_msgs.msg import SimState
 from lwd_ros.diagnostics import ERROR, OK, Diagnostics, Health
 from lwd_ros.errors import ParameterError
@@ -62,24 +62,28 @@ class OperatorNode(Node):
 
     def _on_state(self, message: SimState) -> None:
         try:
-            if self._mirror.follow(message) or self._operator is None:
-                self._operator = Operator(self._mirror.world, self.config.operator)
-            operator = self._operator
-            before = operator.interventions
-            wanted = operator.watch(self._mirror.verdict)
+            sticks = self._watch(message)
+            self._trouble = ''
         except SimError as error:
             if self._trouble != str(error):
                 self.get_logger().error(str(error))
             self._trouble = str(error)
-            return
-        self._trouble = ''
-        self._interventions += operator.interventions - before
-        world = self._mirror.world
-        sticks = self._hands.rest() if wanted is None else self._hands.follow(
-            wanted, world.targets(), world.positions()[16:], Reason(operator.reason))
+            sticks = self._hands.rest()
         joy = Joy(axes=array.array('f', sticks.axes), buttons=array.array('i', sticks.buttons))
         joy.header = message.header
         self._joy.publish(joy)
+
+    def _watch(self, message: SimState) -> Sticks:
+        if self._mirror.follow(message) or self._operator is None:
+            self._operator = Operator(self._mirror.world, self.config.operator)
+        operator, world = self._operator, self._mirror.world
+        before = operator.interventions
+        wanted = operator.watch(self._mirror.verdict)
+        self._interventions += operator.interventions - before
+        if wanted is None:
+            return self._hands.rest()
+        return self._hands.follow(
+            wanted, world.targets(), world.positions()[16:], Reason(operator.reason))
 
     def _health(self) -> Health:
         if self._trouble:

@@ -151,7 +151,7 @@ class TeleopNode(Node):
     def _too_late(self) -> None:
         self._deadline.cancel()
         if self._pending:
-            self._rendezvous.give_up(self._wanted())
+            self._rendezvous.go_on(self._wanted())
             self._answer()
 
     def _answer(self) -> None:
