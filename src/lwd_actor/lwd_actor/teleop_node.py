@@ -49,7 +49,7 @@ class TeleopNodeConfig:
     wait: float = field(default=0.0, metadata={'range': (0.0, 60.0)})
     """How long a tick waits for a joy message with its stamp, s of wall time; 0 takes the newest.
     For the scripted operator in lockstep, so that the same seed gives the same episode."""
-    teleop: TeleopConfig = field(default_factory=TeleopConfig)
+    control: TeleopConfig = field(default_factory=TeleopConfig)
     """Speeds, limits, timeouts."""
 
 
@@ -68,7 +68,7 @@ class TeleopNode(Node):
             pad = load_pad(self.config.pad)
         except PadError as error:
             raise ParameterError(str(error)) from error
-        self.teleop = Teleop(pad, self.config.teleop)
+        self.teleop = Teleop(pad, self.config.control)
         self._log = InterventionLog()
         self._rendezvous = Rendezvous()
         self._tick: Tick | None = None
@@ -86,9 +86,9 @@ class TeleopNode(Node):
         # Before the tick: when both are there, what the driver did last is known first.
         self._robot = RobotFeed(self)
         self.create_subscription(Joy, 'joy', self._on_joy, RECORD)
-        if self.config.teleop.mode == LEADER:
+        if self.config.control.mode == LEADER:
             self.create_subscription(
-                JointState, self.config.teleop.leader_topic, self._on_leader, SENSOR)
+                JointState, self.config.control.leader_topic, self._on_leader, SENSOR)
         self.create_subscription(Tick, 'tick', self._on_tick, RECORD)
         self._deadline = self.create_timer(
             self.config.wait or 1.0, self._too_late, autostart=False)
@@ -227,8 +227,8 @@ class TeleopNode(Node):
         if controls.lost(now):
             return Health(ERROR if self.teleop.active else WARN,
                           'no joy messages: is the pad connected, and joy_node running?', values)
-        if self.config.teleop.mode == LEADER and self.teleop.leader.lost(now):
-            return Health(WARN, f'nothing on {self.config.teleop.leader_topic}', values)
+        if self.config.control.mode == LEADER and self.teleop.leader.lost(now):
+            return Health(WARN, f'nothing on {self.config.control.leader_topic}', values)
         return Health(OK, 'in control' if self.teleop.active else 'standing by', values)
 
 

@@ -42,7 +42,7 @@ def driven(station, **driver):
     """Return a station with an expert, teleoperation and a pad."""
     found = station(**driver)
     found.expert = found.graph.add(ExpertNode)
-    found.teleop = found.graph.add(TeleopNode, pad='gamepad', teleop__joy_timeout=5.0)
+    found.teleop = found.graph.add(TeleopNode, pad='gamepad', control__joy_timeout=5.0)
     pad = Pad(found)
     found.until(lambda: found.source() == ControlStep.SOURCE_EXPERT, 'the expert')
     return found, pad
