@@ -37,8 +37,8 @@ class Station:
                   **driver}
         self.driver = graph.add(DriverNode, **driver)
 
-    def until(self, condition, what='a condition'):
-        self.graph.until(condition, what)
+    def until(self, condition, what='a condition', **more):
+        self.graph.until(condition, what, **more)
 
     def source(self):
         return self.steps[-1].source if self.steps else None
@@ -55,6 +55,13 @@ class Station:
             reward.tick >= first and reward.judge == Reward.JUDGE_SIMULATOR
             and self.steps[-1].tick >= reward.tick for reward in list(self.rewards))
 
+    def finish(self, reset_count):
+        """Wait for the end of an episode, as long as it goes on at all."""
+        while not self.ended(reset_count):
+            far = len(self.steps) + 30
+            self.until(lambda far=far: len(self.steps) > far or self.ended(reset_count),
+                       'a second more of the episode', patience=120.0)
+
     def episode(self, reset_count):
         """Return the control steps of an ended episode."""
         ticks = [tick.tick for tick in self.ticks if tick.reset_count == reset_count]
@@ -64,27 +71,43 @@ class Station:
 
 
 class Pad:
-    """A human at a gamepad."""
+    """A human at a gamepad, who tries again when nothing happens.
+
+    On a busy machine the pad may be lost for a moment, for robots in lockstep count time fast; it
+    then moves nothing until its dead man was let go of.
+    """
 
     def __init__(self, station, name='gamepad'):
         self.pad = load_pad(name)
-        self.axes, self.down = [0.0] * self.pad.axes, set()
         self.station = station
+        self.axes, self.down, self.taps = [0.0] * self.pad.axes, set(), set()
+        self._sent = 0
         self._publisher = station.graph.client.create_publisher(Joy, 'joy', RECORD)
         self._timer = station.graph.client.create_timer(0.02, self.send)
 
     def send(self):
+        self._sent += 1
         down = set(self.down)
+        if self._sent % 2:
+            down |= self.taps
+        if self.station.teleop.teleop.controls._locked:
+            down.discard(self.pad.enable_button)
         self._publisher.publish(Joy(
             axes=array.array('f', self.axes),
             buttons=array.array('i', [int(i in down) for i in range(self.pad.buttons)])))
 
+    def tap(self, button, until, what):
+        """Press a button again and again until it had its effect."""
+        self.taps = {button}
+        self.station.until(until, what)
+        self.taps = set()
+
     def take_over(self):
-        self.station.until(lambda: self._publisher.get_subscription_count() > 0, 'teleoperation')
-        controls = self.station.teleop.teleop.controls
-        self.station.until(lambda: not controls._locked, 'a pad with its dead man released')
         self.down = {self.pad.enable_button}
-        self.station.until(lambda: controls._enabled, 'the dead man')
-        self.down = {self.pad.enable_button, self.pad.take_over_button}
-        self.station.until(lambda: self.station.source() == ControlStep.SOURCE_TELEOP, 'control')
-        self.down = {self.pad.enable_button}
+        self.tap(self.pad.take_over_button,
+                 lambda: self.station.source() == ControlStep.SOURCE_TELEOP, 'control')
+
+    def hand_back(self):
+        self.tap(self.pad.hand_back_button,
+                 lambda: self.station.source() != ControlStep.SOURCE_TELEOP, 'hand-back')
+        self.down = set()

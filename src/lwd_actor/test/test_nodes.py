@@ -70,9 +70,7 @@ def test_take_over_and_hand_back_are_bumpless_and_told(station):
         pad.axes[1] = 1.0
         found.until(lambda first=first: len(found.steps) > first + 20)
         pad.axes[1] = 0.0
-        pad.down.add(pad.pad.hand_back_button)
-        found.until(lambda: found.source() == ControlStep.SOURCE_EXPERT, 'hand-back')
-        pad.down = set()
+        pad.hand_back()
         first = len(found.steps)
         found.until(lambda first=first: len(found.steps) > first + 30)
     steps = list(found.steps)
@@ -105,20 +103,18 @@ def test_control_changes_hands_in_the_tick_after_the_button(station):
 
     def watched(axes, buttons, now_ns):
         take(axes, buttons, now_ns)
-        heard.append((now_ns, buttons[pad.pad.take_over_button]))
+        heard.append((now_ns, controls.wants_control))
 
     controls.take = watched
     pad.take_over()
-    pressed = next(now for now, button in heard if button)
+    pressed = next(now for now, wants in heard if wants)
     begun = next(step for step in found.steps if step.source == ControlStep.SOURCE_TELEOP)
     assert 0 <= to_ns(begun.header.stamp) - pressed <= 2 * 33_400_000
 
 
 def test_an_emergency_stop_is_nobodys_and_is_over_when_released(station):
     found, pad = driven(station)
-    pad.down = {pad.pad.estop_button}
-    found.until(lambda: found.source() == ControlStep.SOURCE_ESTOP, 'the stop')
-    pad.down = set()
+    pad.tap(pad.pad.estop_button, lambda: found.source() == ControlStep.SOURCE_ESTOP, 'the stop')
     found.until(lambda: found.executed[-1].state == ExecutedCommand.STATE_ESTOP, 'the driver')
     stopped = len(found.steps)
     found.until(lambda: len(found.steps) > stopped + 40)
@@ -143,19 +139,19 @@ def test_the_stop_topic_stops_the_arbiter_before_the_driver_has_said_so(station)
 def test_buttons_label_the_episode_and_reset_the_robot(station):
     found, pad = driven(station)
     pad.down = {pad.pad.enable_button}
-    found.until(lambda: found.teleop.teleop.controls._enabled, 'the dead man')
     for button, terminal in ((pad.pad.success_button, Reward.TERMINAL_SUCCESS),
                              (pad.pad.failure_button, Reward.TERMINAL_FAILURE)):
-        pad.down.add(button)
-        found.until(lambda terminal=terminal: any(
+        pad.tap(button, lambda terminal=terminal: any(
             reward.judge == Reward.JUDGE_OPERATOR and reward.terminal == terminal
             for reward in list(found.rewards)), 'the label')
     before = found.ticks[-1].reset_count
-    pad.down.add(pad.pad.reset_button)
-    found.until(lambda: found.ticks[-1].reset_count > before, 'the reset')
+    pad.tap(pad.pad.reset_button, lambda: found.ticks[-1].reset_count > before, 'the reset')
+    pad.down = set()
     found.until(lambda: found.steps[-1].step_index > 5)
     said = [reward for reward in found.rewards if reward.judge == Reward.JUDGE_OPERATOR]
-    assert [reward.reward for reward in said] == [1.0, 0.0]
+    assert {(reward.reward, reward.score, reward.terminal) for reward in said} == {
+        (1.0, 1.0, Reward.TERMINAL_SUCCESS), (0.0, 0.0, Reward.TERMINAL_FAILURE)}
+    assert all(0 < reward.tick <= found.teleop._tick.tick for reward in said)
 
 
 def test_a_policy_that_proposes_nonsense_is_not_followed(station):

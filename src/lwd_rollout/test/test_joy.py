@@ -44,7 +44,7 @@ def test_an_experts_episode_is_its_own_from_the_first_tick_to_the_last(station):
     found.graph.add(ExpertNode)
     found.until(lambda: found.source() == ControlStep.SOURCE_EXPERT, 'the expert')
     count = found.reset(3)
-    found.until(lambda: found.ended(count), 'the end of the episode')
+    found.finish(count)
     steps = found.episode(count)
     assert {step.source for step in steps} == {ControlStep.SOURCE_EXPERT}
     assert [step.step_index for step in steps] == list(range(len(steps)))
@@ -53,6 +53,7 @@ def test_an_experts_episode_is_its_own_from_the_first_tick_to_the_last(station):
     assert found.rewards[-1].terminal == Reward.TERMINAL_SUCCESS
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize('seed', [2, 4, 5])
 def test_a_failing_policy_is_rescued_through_joy_as_in_one_process(station, seed, tmp_path):
     """Bit for bit: the operator's joy, teleoperation and arbitration over topics."""
@@ -63,7 +64,7 @@ def test_a_failing_policy_is_rescued_through_joy_as_in_one_process(station, seed
     found.until(lambda: found.source() == ControlStep.SOURCE_EXPERT and found.interventions,
                 'all nodes')
     count = found.reset(seed)
-    found.until(lambda: found.ended(count), 'the end of the episode')
+    found.finish(count)
     steps = found.episode(count)
     sources = {step.source for step in steps}
     assert sources == {ControlStep.SOURCE_EXPERT, ControlStep.SOURCE_TELEOP}
