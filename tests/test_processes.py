@@ -140,7 +140,7 @@ def test_a_killed_driver_comes_back_and_nothing_is_left_behind(listener, ros_dom
         listener.ticks.clear()
         listener.until(lambda: listener.ticks)
         children = alive_below(supervisor)
-        assert len(children) == 2
+        assert len(children) == 3
     _, alive = psutil.wait_procs(children, timeout=10)
     assert alive == []
     assert not psutil.pid_exists(supervisor)

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+from glob import glob
+
 from setuptools import find_packages, setup
 
 package_name = 'lwd_actor'
@@ -10,6 +12,7 @@ setup(
     data_files=[
         ('share/ament_index/resource_index/packages', ['resource/' + package_name]),
         ('share/' + package_name, ['package.xml']),
+        ('share/' + package_name + '/pads', glob('../../config/pads/*.yaml')),
     ],
     install_requires=['setuptools'],
     zip_safe=True,
@@ -18,5 +21,9 @@ setup(
     description='On the robot: teleoperation, arbitration, inference, episodes.',
     license='Apache-2.0',
     extras_require={'test': ['pytest']},
-    entry_points={'console_scripts': []},
+    entry_points={'console_scripts': [
+        'arbiter = lwd_actor.arbiter_node:main',
+        'sim_operator = lwd_actor.operator_node:main',
+        'teleop = lwd_actor.teleop_node:main',
+    ]},
 )

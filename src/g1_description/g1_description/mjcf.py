@@ -191,6 +191,10 @@ class RobotIndex:
         for inner, outer in zip(self.inner_qpos, j.GRIPPER_INDICES):
             data.qpos[inner] = data.qpos[self.qpos[outer]]
 
+    def targets(self, data: mujoco.MjData) -> Array:
+        """Return the servos' targets, (20,)."""
+        return data.ctrl[self.servo] * self.scale + self.offset
+
     def set_targets(self, data: mujoco.MjData, targets: Sequence[float] | Array) -> None:
         """Set the servos' targets, (20,) or a leading part of it."""
         count = len(targets)

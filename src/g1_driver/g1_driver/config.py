@@ -37,8 +37,10 @@ class DriverConfig:
     """sim: MuJoCo. sdk: the real robot, through a2d_sdk."""
     mode: str = field(default=REAL_TIME, metadata={'choices': (REAL_TIME, LOCKSTEP)})
     """real_time: 30 ticks a second. lockstep (sim only): a tick waits for its command."""
-    lockstep_timeout: float = field(default=1.0, metadata={'range': (0.01, 60.0)})
-    """How long a tick in lockstep waits for its command, s of wall time."""
+    lockstep_timeout: float = field(default=8.0, metadata={'range': (0.01, 60.0)})
+    """How long a tick in lockstep waits for its command, s of wall time: on a busy machine an
+    expert takes seconds to build the scene after a reset, and a tick without it is another
+    episode."""
     autostart: bool = True
     """Configure and activate without being told to, as soon as the robot answers."""
     state_folder: str = ''

@@ -61,13 +61,13 @@ class Graph:
         self.client.create_subscription(kind, topic, take, qos)
         return heard
 
-    def until(self, condition, what='a condition'):
+    def until(self, condition, what='a condition', patience=PATIENCE):
         """Wait for messages to make a condition true; it must not call services."""
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + patience
         with self._changed:
             while not condition():
                 left = end - time.monotonic()
-                assert left > 0, f'{what} did not come true in {PATIENCE:g} s'
+                assert left > 0, f'{what} did not come true in {patience:g} s'
                 # Also looks without a message: for what nodes know without saying it.
                 self._changed.wait(min(left, 0.1))
 

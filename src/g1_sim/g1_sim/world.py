@@ -60,6 +60,10 @@ class World:
             raise SceneError(f'targets must be 16 finite numbers, not {targets}')
         self.index.set_targets(self.data, np.clip(targets, self._lower, self._upper))
 
+    def targets(self) -> Array:
+        """Return the servos' targets, (16,): the last command that the robot was sent."""
+        return self.index.targets(self.data)[:16]
+
     def advance(self, steps: int) -> None:
         """Take physics steps of 1 / PHYSICS_RATE s each."""
         mujoco.mj_step(self.model, self.data, steps)

@@ -4,3 +4,15 @@
 
 class ActorError(Exception):
     """Base of the errors of this package."""
+
+
+class PadError(ActorError, ValueError):
+    """A pad's file that cannot be right, or a device that is not the one in the file."""
+
+
+class TeleopError(ActorError, ValueError):
+    """Teleoperation that cannot be set up as asked."""
+
+
+class ProposalError(ActorError, ValueError):
+    """A command proposed to the arbiter that cannot be followed."""

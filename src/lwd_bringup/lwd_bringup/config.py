@@ -11,10 +11,16 @@ from typing import Any
 
 import yaml
 
-from g1_driver.config import DriverConfig
+from g1_driver.config import LOCKSTEP, DriverConfig
+from g1_driver.expert_node import ExpertConfig
+from lwd_actor.arbiter_node import ArbiterConfig
+from lwd_actor.errors import PadError
+from lwd_actor.operator_node import OperatorNodeConfig
+from lwd_actor.teleop.pad_file import load_pad
+from lwd_actor.teleop_node import TeleopNodeConfig
 from lwd_bringup.errors import ConfigError
 from lwd_ros.errors import ParameterError, alternatives
-from lwd_ros.parameters import build, descriptions, leaves
+from lwd_ros.parameters import build, descriptions, flatten, leaves
 
 CONFIGS = ('sim_robot', 'robot')
 
@@ -33,6 +39,12 @@ class Bringup:
     """sim: a simulated robot. sdk: the real one."""
     expert: bool = False
     """Drive a simulated robot with the task's scripted expert."""
+    pad: str = ''
+    """Teleoperate with a pad: gamepad, spacemouse, or the path of a YAML file; empty: do not."""
+    joy_node: bool = False
+    """Start joy_node of the ROS distribution here, for a pad that is plugged in here."""
+    operator: bool = False
+    """Let the scripted operator watch a simulated robot, and take over with a pad of its own."""
     use_sim_time: bool = False
     """In lockstep: let rviz and robot_state_publisher run on the driver's simulated time."""
     rviz: bool = False
@@ -42,6 +54,20 @@ class Bringup:
     """Of every node."""
     driver: DriverConfig = field(default_factory=DriverConfig)
     """Parameters of the driver node; its robot and backend are those above."""
+    arbiter: ArbiterConfig = field(default_factory=ArbiterConfig)
+    """Parameters of the arbiter; without a wait of its own it takes what suits driver.mode."""
+    teleop: TeleopNodeConfig = field(default_factory=TeleopNodeConfig)
+    """Parameters of the teleoperation node; its pad is that above."""
+    sim_expert: ExpertConfig = field(default_factory=ExpertConfig)
+    """Parameters of the scripted expert."""
+    sim_operator: OperatorNodeConfig = field(default_factory=OperatorNodeConfig)
+    """Parameters of the scripted operator."""
+
+
+SECTIONS = ('driver', 'arbiter', 'teleop', 'sim_expert', 'sim_operator')
+"""The settings that are a node's parameters."""
+OPERATOR = 'operator'
+"""The scripted operator's pad."""
 
 
 def find_config(name: str) -> Path:
@@ -101,29 +127,51 @@ def load(name: str, overrides: Mapping[str, Any] | None = None) -> Bringup:
     if not config.robot.replace('_', 'a').isalnum() or config.robot[:1].isdigit():
         raise ConfigError(
             f'{path}: robot is {config.robot!r}; use letters, digits and underscores, as in g1_01')
-    if config.backend == 'sdk' and config.expert:
-        raise ConfigError(
-            f'{path}: expert is true, but the scripted expert drives simulations only')
-    for name in ('robot', 'backend'):
-        given = values.get(f'driver.{name}')
-        if given is not None and given != getattr(config, name):
+    for name in ('expert', 'operator'):
+        if config.backend == 'sdk' and getattr(config, name):
             raise ConfigError(
-                f'{where}: driver.{name} is {given!r}, but {name} is {getattr(config, name)!r}; '
+                f'{path}: {name} is true, but the scripted {name} is for simulations only')
+    for key, given in values.items():
+        section, _, name = key.partition('.')
+        if section in SECTIONS and name in ('robot', 'backend', 'pad') and (
+                given != getattr(config, name)):
+            raise ConfigError(
+                f'{where}: {key} is {given!r}, but {name} is {getattr(config, name)!r}; '
                 f'set {name} alone, it holds for every node')
+    return _completed(config, where)
+
+
+def _completed(config: Bringup, where: str) -> Bringup:
+    """Return a configuration with what holds for every node filled into each."""
+    pad = config.pad
+    if config.operator:
+        if pad not in ('', OPERATOR):
+            raise ConfigError(
+                f'{where}: operator is true, but pad is {pad!r}; the scripted operator has a pad '
+                'of its own: leave pad empty, or operator false')
+        pad = OPERATOR
+    if pad:
+        try:
+            load_pad(pad)
+        except PadError as error:
+            raise ConfigError(f'{where}: pad: {error}') from error
+    arbiter, teleop = config.arbiter, replace(
+        config.teleop, pad=pad or config.teleop.pad)
     try:
         driver = replace(config.driver, robot=config.robot, backend=config.backend)
     except ValueError as error:
-        raise ConfigError(f'{path}: driver: {error}') from error
-    return replace(config, driver=driver)
-
-
-def flatten(content: Mapping[str, Any], prefix: str = '') -> list[tuple[str, Any]]:
-    """Return nested keys as dotted names."""
-    flat: list[tuple[str, Any]] = []
-    for key, value in content.items():
-        name = f'{prefix}{key}'
-        flat += flatten(value, name + '.') if isinstance(value, dict) else [(name, value)]
-    return flat
+        raise ConfigError(f'{where}: driver: {error}') from error
+    # Each in the chain waits a little less long than who waits for it.
+    patience = driver.lockstep_timeout if driver.mode == LOCKSTEP else 0.0
+    if arbiter.wait == 0.0:
+        arbiter = replace(arbiter, wait=0.9 * patience)
+    if config.operator and teleop.wait == 0.0:
+        teleop = replace(teleop, wait=0.8 * patience, operator_id='oracle')
+    return replace(
+        config, pad=pad, driver=driver, arbiter=replace(arbiter, robot=config.robot),
+        teleop=replace(teleop, robot=config.robot),
+        sim_expert=replace(config.sim_expert, robot=config.robot),
+        sim_operator=replace(config.sim_operator, robot=config.robot))
 
 
 def parse_value(text: str) -> Any:
@@ -136,7 +184,7 @@ def arguments() -> list[tuple[str, str, tuple[str, ...]]]:
     described = descriptions(Bringup)
     return [
         (item.name, described[item.name], tuple(item.metadata.get('choices', ())))
-        for item in fields(Bringup) if item.name not in ('driver', 'backend')]
+        for item in fields(Bringup) if item.name not in (*SECTIONS, 'backend')]
 
 
 def parameter_values(config: Any, prefix: str = '') -> dict[str, Any]:

@@ -36,9 +36,23 @@ def plan(config: Bringup) -> list[NodeSpec]:
     namespace = '/' + config.robot
     nodes = [NodeSpec(
         'g1_driver', 'driver', 'driver', namespace, parameter_values(config.driver))]
+    if config.expert or config.pad:
+        nodes.append(NodeSpec(
+            'lwd_actor', 'arbiter', 'arbiter', namespace, parameter_values(config.arbiter)))
+    if config.pad:
+        nodes.append(NodeSpec(
+            'lwd_actor', 'teleop', 'teleop', namespace, parameter_values(config.teleop)))
+    if config.joy_node:
+        nodes.append(NodeSpec(
+            'joy', 'joy_node', 'joy_node', namespace, needs_distribution=True))
+    if config.operator:
+        nodes.append(NodeSpec(
+            'lwd_actor', 'sim_operator', 'sim_operator', namespace,
+            parameter_values(config.sim_operator)))
     if config.expert:
         nodes.append(NodeSpec(
-            'g1_driver', 'sim_expert', 'sim_expert', namespace, {'robot': config.robot}))
+            'g1_driver', 'sim_expert', 'sim_expert', namespace,
+            parameter_values(config.sim_expert)))
     if config.rviz:
         time: dict[str, Any] = {'use_sim_time': config.use_sim_time}
         # Each simulated robot has a clock of its own, in its namespace.
@@ -66,7 +80,8 @@ def executable(spec: NodeSpec) -> Path:
     if spec.needs_distribution:
         raise BringupError(
             f'{spec.package} is not installed; it comes with a ROS distribution: apt-get install '
-            f'ros-jazzy-{spec.package.replace("_", "-")}, or leave it out with rviz=false')
+            f'ros-jazzy-{spec.package.replace("_", "-")}, or leave it out with '
+            f'{"joy_node" if spec.package == "joy" else "rviz"}=false')
     raise BringupError(
         f'{spec.package}/{spec.executable} is not on AMENT_PREFIX_PATH; build the workspace '
         '(tools/setup.sh, or colcon build) and start again with ./lwd')

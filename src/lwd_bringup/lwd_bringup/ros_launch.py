@@ -13,7 +13,7 @@ from launch.actions import DeclareLaunchArgument, GroupAction, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node, PushROSNamespace
 
-from lwd_bringup.config import Bringup, arguments, load, parse_value
+from lwd_bringup.config import SECTIONS, Bringup, arguments, load, parse_value
 from lwd_bringup.nodes import NodeSpec, environment, executable, plan
 
 FROM_FILE = ''
@@ -24,7 +24,7 @@ def describe(config: str) -> LaunchDescription:
     """Return the launch description of a shipped configuration.
 
     Its launch arguments are `params_file`, every top-level setting of Bringup, and any setting of
-    the driver by its dotted name (driver.mode:=lockstep).
+    a node by its dotted name (driver.mode:=lockstep).
     """
     declared: list[LaunchDescriptionEntity] = [DeclareLaunchArgument(
         'params_file', default_value=config,
@@ -45,7 +45,7 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         if text != FROM_FILE:
             overrides[name] = parse_value(text)
     for name, text in context.launch_configurations.items():
-        if name.startswith('driver.'):
+        if name.partition('.')[0] in SECTIONS and '.' in name:
             overrides[name] = parse_value(text)
     config = load(LaunchConfiguration('params_file').perform(context), overrides)
     nodes = plan(config)

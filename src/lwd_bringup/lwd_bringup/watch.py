@@ -12,6 +12,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage
 
+from g1_driver.loop import RATE
 from lwd_bringup.errors import BringupError
 from lwd_msgs.msg import ControlStep, ExecutedCommand, Reward, Tick
 from lwd_msgs.srv import Reset
@@ -77,9 +78,7 @@ class EpisodeRunner(Node):
         self._frames: dict[str, list[bytes]] = {name: [] for name in cameras}
         self._followed = False
         self._clipped = 0
-        self._first_ns: int | None = None
-        self._now_ns = 0
-        self._reset_count = -1
+        self._first_ticks: dict[int, int] = {}
         self._wanted = -1
         self._reward: Reward | None = None
         self._heard = time.monotonic()
@@ -97,13 +96,13 @@ class EpisodeRunner(Node):
         self._executor.add_node(self)
 
     def _on_tick(self, message: Tick) -> None:
+        if message.tick < self.ticks.last:
+            # A driver that was started anew counts anew.
+            self._first_ticks.clear()
         self.ticks.take(message.tick)
         self._heard = time.monotonic()
-        self._reset_count = message.reset_count
+        self._first_ticks.setdefault(message.reset_count, message.tick)
         if message.reset_count == self._wanted:
-            self._now_ns = to_ns(message.header.stamp)
-            if self._first_ns is None:
-                self._first_ns = self._now_ns
             for camera, stamp in zip(message.cameras, message.image_stamps):
                 self._announced[camera].add(to_ns(stamp))
 
@@ -115,8 +114,16 @@ class EpisodeRunner(Node):
             self._clipped += 1
 
     def _on_reward(self, message: Reward) -> None:
-        if message.terminal != Reward.TERMINAL_NONE:
+        # The simulator's verdict: an operator's label does not end an episode here.
+        if message.terminal and message.judge == Reward.JUDGE_SIMULATOR:
             self._reward = message
+
+    def _verdict(self) -> Reward | None:
+        """Return the verdict of the wanted episode, None before it."""
+        first = self._first_ticks.get(self._wanted)
+        if first is None or self._reward is None or self._reward.tick < first:
+            return None
+        return self._reward
 
     def _on_image(self, camera: str, message: CompressedImage) -> None:
         self._arrived[camera].add(to_ns(message.header.stamp))
@@ -162,21 +169,21 @@ class EpisodeRunner(Node):
             reason = 'no answer' if answer is None else answer.message
             raise BringupError(f'the robot refused to reset to seed {seed}: {reason}')
         self._wanted, self._clipped = answer.reset_count, 0
-        self._first_ns = self._reward = None
         for camera, frames in self._frames.items():
             frames.clear()
             self._announced[camera].clear()
         first = self.executed.received
-        while self._reward is None:
+        while (reward := self._verdict()) is None:
             self._executor.spin_once(timeout_sec=0.1)
             progress(self.executed.received - first)
             self._check_silence()
-        reward = self._reward
+        wall_seconds = time.monotonic() - began
         self._count_missing_images()
-        robot_seconds = (self._now_ns - (self._first_ns or self._now_ns)) / 1e9
+        # By the tick numbers: on a busy machine this node hears of things late.
+        steps = reward.tick - self._first_ticks[self._wanted] + 1
         return EpisodeResult(
             seed, answer.instruction, reward.terminal == Reward.TERMINAL_SUCCESS, reward.detail,
-            self.executed.received - first, robot_seconds, time.monotonic() - began, self._clipped,
+            steps, steps / RATE, wall_seconds, self._clipped,
             {name: list(frames) for name, frames in self._frames.items()})
 
     def _count_missing_images(self) -> None:

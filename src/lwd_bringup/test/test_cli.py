@@ -23,6 +23,7 @@ def test_nodes_lists_what_up_would_start(capsys):
     out = capsys.readouterr().out
     assert 'ROS_DOMAIN_ID=9' in out
     assert '/g1_01/driver: g1_driver driver' in out
+    assert '/g1_01/arbiter: lwd_actor arbiter' in out
     assert '/g1_01/sim_expert: g1_driver sim_expert' in out
 
 

@@ -20,7 +20,7 @@ def test_a_configuration_can_be_a_file_and_be_overridden(tmp_path):
     config = load(str(file), {'driver.mode': 'lockstep', 'expert': True})
     assert (config.robot, config.driver.sim.seed, config.driver.mode) == ('g1_07', 4, 'lockstep')
     nodes = plan(config)
-    assert [node.name for node in nodes] == ['driver', 'sim_expert']
+    assert [node.name for node in nodes] == ['driver', 'arbiter', 'sim_expert']
     assert {node.namespace for node in nodes} == {'/g1_07'}
     assert nodes[0].parameters['sim.seed'] == 4
     assert nodes[0].parameters['robot'] == 'g1_07'
@@ -35,7 +35,7 @@ def test_a_configuration_can_be_a_file_and_be_overridden(tmp_path):
     ('robot: [', 'is no YAML'),
     ('backend: sdk\ndriver:\n  backend: sim', "driver.backend is 'sim', but backend is 'sdk'"),
     ('driver:\n  robot: g1_02', "driver.robot is 'g1_02', but robot is 'g1_01'"),
-    ('backend: sdk\nexpert: true', 'the scripted expert drives simulations only'),
+    ('backend: sdk\nexpert: true', 'the scripted expert is for simulations only'),
     ('backend: sdk\ndriver:\n  mode: lockstep', 'mode is lockstep, but backend sdk'),
     ('driver:\n  safety:\n    jump: -1', r'safety\.jump is -1'),
 ])
@@ -44,6 +44,34 @@ def test_a_bad_file_is_refused_with_its_name_and_the_reason(tmp_path, text, reas
     file.write_text(text)
     with pytest.raises(ConfigError, match=f'(?s)bad.yaml.*{reason}'):
         load(str(file))
+
+
+def test_each_in_the_chain_of_a_tick_waits_less_long_than_who_waits_for_it():
+    config = load('sim_robot', {
+        'operator': True, 'expert': True, 'driver.mode': 'lockstep',
+        'driver.lockstep_timeout': 8.0})
+    assert 0.0 < config.teleop.wait < config.arbiter.wait < config.driver.lockstep_timeout
+    names = [node.name for node in plan(config)]
+    assert names == ['driver', 'arbiter', 'teleop', 'sim_operator', 'sim_expert']
+    assert {node.parameters['robot'] for node in plan(config)} == {'g1_01'}
+    real_time = load('sim_robot', {'pad': 'gamepad'})
+    assert real_time.arbiter.wait == real_time.teleop.wait == 0.0
+    assert load('sim_robot', {'arbiter.wait': 0.002}).arbiter.wait == 0.002
+
+
+def test_a_pad_is_set_once_for_all():
+    config = load('robot', {'pad': 'spacemouse', 'joy_node': True})
+    nodes = {node.name: node for node in plan(config)}
+    assert list(nodes) == ['driver', 'arbiter', 'teleop', 'joy_node']
+    assert nodes['teleop'].parameters['pad'] == 'spacemouse'
+    assert nodes['joy_node'].needs_distribution
+    for overrides, reason in (
+            ({'pad': 'gamepod'}, "did you mean 'gamepad'"),
+            ({'pad': 'gamepad', 'operator': True}, 'has a pad of its own'),
+            ({'teleop.pad': 'spacemouse'}, "teleop.pad is 'spacemouse', but pad is ''"),
+            ({'backend': 'sdk', 'operator': True}, 'operator is for simulations only')):
+        with pytest.raises(ConfigError, match=reason):
+            load('sim_robot', overrides)
 
 
 def test_a_bad_override_is_blamed_on_the_override():
@@ -69,6 +97,9 @@ def test_a_node_of_the_distribution_that_is_missing_is_named(monkeypatch):
     nodes = plan(Bringup(rviz=True))
     with pytest.raises(BringupError, match=r'ros-jazzy-robot-state-publisher, or .* rviz=false'):
         executable(next(node for node in nodes if node.needs_distribution))
+    joy = next(node for node in plan(Bringup(joy_node=True)) if node.name == 'joy_node')
+    with pytest.raises(BringupError, match=r'ros-jazzy-joy, or .* joy_node=false'):
+        executable(joy)
     with pytest.raises(BringupError, match='build the workspace'):
         executable(nodes[0])
 

@@ -96,9 +96,13 @@ def test_every_launch_argument_is_described_and_is_a_setting(ros_launch):
     assert all(len(action.kwargs['description']) > 20 for action in declared)
 
 
-def test_settings_of_the_driver_are_taken_and_wrong_ones_refused(ros_launch):
+def test_settings_of_nodes_are_taken_and_wrong_ones_refused(ros_launch):
     _, groups = launched(ros_launch, 'sim_robot', **{'driver.mode': 'lockstep'})
     assert groups[0].args[0][1].kwargs['parameters'][0]['mode'] == 'lockstep'
+    _, groups = launched(ros_launch, 'sim_robot', pad='gamepad', **{
+        'teleop.operator_id': 'ann', 'arbiter.wait': '0.003'})
+    arbiter, teleop = (node.kwargs['parameters'][0] for node in groups[0].args[0][2:4])
+    assert (teleop['operator_id'], teleop['pad'], arbiter['wait']) == ('ann', 'gamepad', 0.003)
     with pytest.raises(ConfigError, match=r"did you mean 'driver\.mode'"):
         launched(ros_launch, 'sim_robot', **{'driver.mod': 'lockstep'})
 

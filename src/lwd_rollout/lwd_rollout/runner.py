@@ -24,6 +24,7 @@ from g1_sim.operator import Operator, OperatorConfig
 from g1_sim.tasks.base import Terminal, Verdict
 from g1_sim.world import World
 from lwd_msgs.msg import ControlStep
+from lwd_rollout.joy import JoyControl
 from lwd_rollout.record import EpisodeRecorder
 
 Array = NDArray[np.float64]
@@ -129,7 +130,7 @@ class Film:
 def run_episode(
     setting: Setting, seed: int, make: MakeController, *, folder: Path | None = None,
     custom: dict[str, str] | None = None, operator: OperatorConfig | None = None,
-    film: Film | None = None,
+    through_joy: bool = False, film: Film | None = None,
 ) -> Outcome:
     """Run the episode of a seed to its end. The same arguments give the same bytes.
 
@@ -140,6 +141,8 @@ def run_episode(
         folder: Where to record it; not recorded by default.
         custom: What to keep with the record.
         operator: A human who may take over; none by default.
+        through_joy: Whether the operator acts by twists of the hands through a pad, teleoperation
+            and the arbiter, as under ROS, and not by joint targets.
         film: Takes pictures; none by default.
 
     Raises:
@@ -155,7 +158,8 @@ def run_episode(
         loop.start()
         recorder = None if folder is None else EpisodeRecorder(
             folder, robot.world, robot.info, custom=custom)
-        return _run(setting, loop, robot, make(robot.world), recorder, operator, film)
+        return _run(setting, loop, robot, make(robot.world), recorder, operator, film,
+                    JoyControl() if through_joy and operator is not None else None)
     finally:
         robot.close()
 
@@ -163,6 +167,7 @@ def run_episode(
 def _run(
     setting: Setting, loop: ControlLoop, robot: SimRobot, controller: Controller,
     recorder: EpisodeRecorder | None, operator: OperatorConfig | None, film: Film | None,
+    joy: JoyControl | None,
 ) -> Outcome:
     world, info = robot.world, robot.info
     watcher = Operator(world, operator) if operator is not None else None
@@ -175,14 +180,22 @@ def _run(
         if film is not None and steps % max(1, round(film.every * RATE)) == 0:
             pictures.append(film.picture(world))
         corrected = watcher.watch(verdict) if watcher is not None else None
-        if corrected is not None:
-            command, source = corrected, int(ControlStep.SOURCE_TELEOP)
-            by_operator += 1
-        else:
-            if was_active:
-                controller.interrupted()
+        if corrected is None and was_active:
+            controller.interrupted()
+        if joy is not None and watcher is not None:
             command, source = controller.act(observation), controller.source
+            decision = joy.answer(
+                observation, command, source, corrected, world.targets(), int(watcher.reason))
+            assert decision.positions is not None  # noqa: S101  the robot is known
+            command, source = decision.positions, int(decision.source)
+        elif corrected is not None:
+            command, source = corrected, int(ControlStep.SOURCE_TELEOP)
+        else:
+            command, source = controller.act(observation), controller.source
+        by_operator += source == ControlStep.SOURCE_TELEOP
         executed = loop.decide(Command(command, observation.stamp_ns))
+        if joy is not None:
+            joy.executed(executed.positions)
         clipped += bool(executed.clips.any())
         if recorder is not None:
             recorder.observed(observation)
@@ -190,7 +203,7 @@ def _run(
                 recorder.intervened(
                     observation, active=watcher.active, number=watcher.interventions,
                     reason=int(watcher.reason), operator='oracle')
-            if corrected is not None:
+            if source != controller.source:
                 recorder.decided(observation, command, source, executed)
             else:
                 recorder.decided(

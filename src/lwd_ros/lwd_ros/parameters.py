@@ -52,6 +52,15 @@ def leaves(kind: type, prefix: str = '') -> Iterator[tuple[str, Field[Any], type
             yield name, field, hints[field.name], descriptions(kind).get(field.name, '')
 
 
+def flatten(content: Mapping[str, Any], prefix: str = '') -> list[tuple[str, Any]]:
+    """Return nested keys as dotted names."""
+    flat: list[tuple[str, Any]] = []
+    for key, value in content.items():
+        name = f'{prefix}{key}'
+        flat += flatten(value, name + '.') if isinstance(value, dict) else [(name, value)]
+    return flat
+
+
 def build(kind: type[T], values: Mapping[str, Any], *, where: str) -> T:
     """Return a dataclass filled from dotted names; what is missing keeps its default.
 

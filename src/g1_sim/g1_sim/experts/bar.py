@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from g1_sim.experts.skills import Expert, Script, facing, rotated, together
+from g1_description.kinematics import rotated
+from g1_sim.experts.skills import Expert, Script, facing, together
 from g1_sim.postures import inward
 
 Array = NDArray[np.float64]

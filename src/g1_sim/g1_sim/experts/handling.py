@@ -8,7 +8,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from g1_sim.experts.skills import Expert, Script, facing, rotated
+from g1_description.kinematics import rotated
+from g1_sim.experts.skills import Expert, Script, facing
 from g1_sim.parts.pots import Vessel
 
 Array = NDArray[np.float64]

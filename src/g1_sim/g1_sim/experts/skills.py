@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g1_description.joints import ARM_INDICES
+from g1_description.kinematics import ArmKinematics, orientation_error, rotated
 from g1_sim.experts.flaws import Flaws, Tremor
-from g1_sim.ik import ArmKinematics, orientation_error
 from g1_sim.world import World
 
 Array = NDArray[np.float64]
@@ -251,15 +251,3 @@ class Expert:
 def minimum_jerk(s: float) -> float:
     """Return the part of the way, 0 to 1, at a part of the time; its speed peaks at 1.875."""
     return s**3 * (10.0 - 15.0 * s + 6.0 * s**2)
-
-
-def rotated(rotation: Array, vector: Array) -> Array:
-    """Return a rotation turned further by a rotation vector, (3,) rad, in the world frame."""
-    angle = float(np.linalg.norm(vector))
-    if angle < 1e-12:
-        return rotation
-    x, y, z = vector / angle
-    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    turn = np.eye(3) + np.sin(angle) * cross + (1.0 - np.cos(angle)) * cross @ cross
-    result: Array = turn @ rotation
-    return result

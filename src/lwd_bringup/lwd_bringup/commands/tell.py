@@ -59,7 +59,7 @@ def _config(options: argparse.Namespace, console: Console) -> int:
         limits = field.metadata.get('range')
         note = f' One of: {", ".join(choices)}.' if choices else ''
         note += f' From {limits[0]} to {limits[1]}.' if limits else ''
-        shown = ', '.join(value) if isinstance(value, tuple) else str(value)
+        shown = ', '.join(map(str, value)) if isinstance(value, tuple) else str(value)
         table.add_row(name, shown, text + note)
     console.print(table)
     return 0

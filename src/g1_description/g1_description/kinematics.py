@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Inverse kinematics of one arm by damped least squares."""
+"""Kinematics of the arms: where the hands are, and how to bring them elsewhere."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g1_description import joints as j
-from g1_description.mjcf import RobotIndex
+from g1_description.mjcf import RobotIndex, add_robot, base_spec
 
 Array = NDArray[np.float64]
 
 DAMPING = 0.03
 POSTURE_GAIN = 0.05
 _MARGIN = 0.03
+ARMS = (slice(0, 7), slice(8, 15))
+"""Where the joints of each arm (0 left, 1 right) stand in a command."""
 
 
 def orientation_error(current: Array, wanted: Array) -> Array:
@@ -25,6 +27,18 @@ def orientation_error(current: Array, wanted: Array) -> Array:
     mujoco.mju_mat2Quat(quaternion, np.ascontiguousarray(wanted @ current.T).ravel())
     mujoco.mju_quat2Vel(relative, quaternion, 1.0)
     return relative
+
+
+def rotated(rotation: Array, vector: Array) -> Array:
+    """Return a rotation turned further by a rotation vector, (3,) rad, in the world frame."""
+    angle = float(np.linalg.norm(vector))
+    if angle < 1e-12:
+        return rotation
+    x, y, z = vector / angle
+    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    turn = np.eye(3) + np.sin(angle) * cross + (1.0 - np.cos(angle)) * cross @ cross
+    result: Array = turn @ rotation
+    return result
 
 
 class ArmKinematics:
@@ -42,7 +56,17 @@ class ArmKinematics:
         self._jacp = np.empty((3, model.nv))
         self._jacr = np.empty((3, model.nv))
         lower, upper = j.limits(j.COMMAND_JOINTS)
-        self._lower, self._upper = lower + _MARGIN, upper - _MARGIN
+        lower[j.ARM_INDICES] += _MARGIN
+        upper[j.ARM_INDICES] -= _MARGIN
+        self.lower, self.upper = lower, upper
+        """(16,) what a command keeps to: a margin inside the joints' limits; grippers 0..1."""
+
+    @classmethod
+    def of_robot(cls) -> ArmKinematics:
+        """Return the kinematics of the robot alone, without a scene."""
+        spec = base_spec()
+        add_robot(spec)
+        return cls(spec.compile())
 
     def place(self, positions: Sequence[float] | Array) -> None:
         """Set joint positions, (20,) or (16,), and update the poses."""
@@ -61,6 +85,40 @@ class ArmKinematics:
         dofs = self.index.arm_dof[side]
         return np.vstack([self._jacp[:, dofs], self._jacr[:, dofs]])
 
+    def velocity(
+        self, side: int, twist: Array, start: Array, posture: Array, *, seconds: float,
+    ) -> Array:
+        """Return how far the joints of an arm, (7,) rad, go to move its hand with a twist.
+
+        As `solve`, but a joint that would pass its limit stops there and the others do what they
+        can without it: the hand slides along the end of its reach.
+
+        Args:
+            side: 0 left, 1 right.
+            twist: (6,) velocity of the TCP, m/s, then rad/s, base_link.
+            start: (20,) joint positions, the waist's among them.
+            posture: (7,) angles preferred where the twist leaves a choice.
+            seconds: For how long.
+        """
+        self.place(start)
+        jacobian, angles = self.jacobian(side), np.asarray(start)[ARMS[side]]
+        # From beyond a limit a joint may come back, but not go farther.
+        lower = np.minimum(self.lower[ARMS[side]], angles) - angles
+        upper = np.maximum(self.upper[ARMS[side]], angles) - angles
+        change, free = np.zeros(7), np.ones(7, dtype=np.bool_)
+        while free.any():
+            part = jacobian[:, free]
+            inverse = part.T @ np.linalg.inv(part @ part.T + DAMPING**2 * np.eye(6))
+            wanted = seconds * twist - jacobian[:, ~free] @ change[~free]
+            spare = POSTURE_GAIN * (posture - angles)[free]
+            change[free] = inverse @ wanted + spare - inverse @ (part @ spare)
+            stopped = free & ((change < lower) | (change > upper))
+            if not stopped.any():
+                break
+            change[stopped] = np.clip(change, lower, upper)[stopped]
+            free &= ~stopped
+        return change
+
     def solve(
         self, side: int, position: Array, rotation: Array, start: Array, posture: Array, *,
         iterations: int = 1, max_step: float = 0.2, yaw_weight: float = 1.0,
@@ -78,7 +136,7 @@ class ArmKinematics:
             yaw_weight: How much turning about the vertical counts, 0 to 1: a round thing may be
                 held from any side.
         """
-        arm = slice(0, 7) if side == 0 else slice(8, 15)
+        arm = ARMS[side]
         full = np.array(start, dtype=np.float64)
         for _ in range(iterations):
             self.place(full)
@@ -94,5 +152,5 @@ class ArmKinematics:
             largest = float(np.max(np.abs(change)))
             if largest > max_step:
                 change *= max_step / largest
-            full[arm] = np.clip(full[arm] + change, self._lower[arm], self._upper[arm])
+            full[arm] = np.clip(full[arm] + change, self.lower[arm], self.upper[arm])
         return full[arm].copy()
