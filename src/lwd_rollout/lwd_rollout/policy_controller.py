@@ -59,13 +59,15 @@ class PolicyController:
         self._sampler = ChunkSampler(policy, runtime, ranker=ranker, seed=seed)
         self._world, self._policy = world, policy
         self._chunk: Array = np.zeros((0, 16))
+        self.last_seen: Seen | None = None
+        """What the present chunk was drawn from."""
 
     def act(self, observation: Observation) -> Array:
         """Return the command, (16,), of this tick."""
         self.chunk_index += 1
         if self.chunk_index >= len(self._chunk):
-            seen = observe(self._world, self._policy, observation)
-            self._chunk = self._sampler.commands(seen)[0]
+            self.last_seen = observe(self._world, self._policy, observation)
+            self._chunk = self._sampler.commands(self.last_seen)[0]
             self.chunk_id, self.chunk_index = self.chunk_id + 1, 0
         return self._chunk[self.chunk_index]
 
