@@ -16,7 +16,7 @@ def add(commands: Commands) -> None:
     """Add the command."""
     command = commands.add_parser(
         'plot', help='draw learning curves, and values along successful and failed episodes')
-    command.add_argument('run', type=Path, help='the folder of a run of `lwd train`')
+    command.add_argument('folder', type=Path, help='the folder of a run of `lwd train`')
     command.add_argument('--task', default='', help='whose episodes (default: the first one)')
     command.add_argument('--episodes', type=int, default=3,
                          help='of each outcome (default: 3)')
@@ -28,19 +28,19 @@ def _plot(options: argparse.Namespace, console: Console) -> int:
     from lwd_learner import figures, metrics
     from lwd_policy.errors import PolicyError
     from lwd_policy.store import CRITIC
-    file = options.run / metrics.FILE
+    file = options.folder / metrics.FILE
     if not file.is_file():
-        raise BringupError(f'{options.run} holds no run: there is no {metrics.FILE}')
-    curves = options.run / 'curves.png'
+        raise BringupError(f'{options.folder} holds no run: there is no {metrics.FILE}')
+    curves = options.folder / 'curves.png'
     figures.draw_curves(metrics.read(file), curves)
     console.print(f'curves in {curves}', highlight=False)
-    if not (options.run / CRITIC).is_dir():
+    if not (options.folder / CRITIC).is_dir():
         console.print('no critic in this run: no values to draw')
         return 0
     from lwd_rollout.value_figure import draw_values
-    values = options.run / 'values.png'
+    values = options.folder / 'values.png'
     try:
-        draw_values(options.run, values, task=options.task, episodes=options.episodes)
+        draw_values(options.folder, values, task=options.task, episodes=options.episodes)
     except (DataError, PolicyError) as error:
         raise BringupError(str(error)) from error
     console.print(f'values along episodes in {values}', highlight=False)
