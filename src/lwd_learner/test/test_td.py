@@ -49,7 +49,7 @@ def test_rewards_within_the_window_add_up():
 
 
 def test_n_depends_on_task_length_and_stage():
-    config = TdConfig()
+    config = TdConfig(long_chunks=15.0)
     chunks = {'restock': 7.5, 'shoebox': 27.0}
     assert config.n_steps(chunks, 'offline') == {'restock': 1, 'shoebox': 10}
     assert config.n_steps(chunks, 'offline', settle=True) == {'restock': 1, 'shoebox': 1}

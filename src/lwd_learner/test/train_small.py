@@ -16,8 +16,8 @@ from lwd_learner.trainer import Trainer
 from lwd_learner.training import make_algorithm
 
 torch.set_num_threads(1)
-name, parallel, folder = sys.argv[1:4]
-config = replace(CONFIG, algorithm=name, engine=replace(CONFIG.engine, parallel=parallel))
+parallel, folder = sys.argv[1:3]
+config = replace(CONFIG, algorithm='lwd', engine=replace(CONFIG.engine, parallel=parallel))
 engine = Engine(config.engine)
 algorithm = make_algorithm(config, engine)
 replay = Replay(rank=engine.rank, world_size=engine.world_size)

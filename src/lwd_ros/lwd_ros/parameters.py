@@ -14,7 +14,7 @@ import itertools
 import textwrap
 import typing
 from collections.abc import Iterator, Mapping
-from dataclasses import Field, fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any, TypeVar
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
@@ -73,22 +73,38 @@ def build(kind: type[T], values: Mapping[str, Any], *, where: str) -> T:
         if name not in known:
             raise ParameterError(
                 f'{where}: unknown parameter {name!r}{alternatives(name, known)}')
-    return _fill(kind, values, '', where)
+    return _fill(kind, values, '', where, None)
 
 
-def _fill(kind: type[T], values: Mapping[str, Any], prefix: str, where: str) -> T:
+def _fill(
+    kind: type[T], values: Mapping[str, Any], prefix: str, where: str, base: Any,
+) -> T:
+    """Fill a dataclass; what is not given is that of `base`, if there is one.
+
+    A field may give a nested dataclass other defaults than its class has: those are the base.
+    """
     hints = typing.get_type_hints(kind)
     arguments: dict[str, Any] = {}
     for field in fields(kind):  # type: ignore[arg-type]
         name, hint = prefix + field.name, hints[field.name]
         if is_dataclass(hint):
-            arguments[field.name] = _fill(hint, values, name + '.', where)  # type: ignore[arg-type]
+            arguments[field.name] = _fill(
+                hint, values, name + '.', where,  # type: ignore[arg-type]
+                _default(field) if base is None else getattr(base, field.name))
         elif name in values:
             arguments[field.name] = _checked(name, values[name], hint, field, where)
+        elif base is not None:
+            arguments[field.name] = getattr(base, field.name)
     try:
         return kind(**arguments)
     except ValueError as error:
         raise ParameterError(f'{where}: {error}') from error
+
+
+def _default(field: Field[Any]) -> Any:
+    if field.default_factory is not MISSING:
+        return field.default_factory()
+    return None if field.default is MISSING else field.default
 
 
 def _checked(name: str, value: Any, hint: Any, field: Field[Any], where: str) -> Any:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 from dataclasses import dataclass, field
+from typing import Literal
 
 import pytest
 import rclpy
@@ -91,3 +92,22 @@ def test_a_node_declares_them_with_description_and_range(ros_domain):
         wrong.destroy_node()
     finally:
         rclpy.try_shutdown()
+
+
+@dataclass(frozen=True)
+class Outer:
+    mode: Literal['slow', 'fast'] = 'slow'
+    """Which."""
+    own: Inner = field(default_factory=lambda: Inner(speed=0.5))
+    """With another default than its class has."""
+
+
+def test_a_nested_default_of_the_outer_class_counts():
+    assert build(Outer, {}, where='test') == Outer()
+    assert build(Outer, {'mode': 'fast'}, where='test').own.speed == 0.5
+    assert build(Outer, {'own.speed': 2.0}, where='test').own.speed == 2.0
+
+
+def test_choices_of_a_literal_are_checked():
+    with pytest.raises(ParameterError, match="mode is 'fats'; did you mean 'fast'"):
+        build(Outer, {'mode': 'fats'}, where='here')
