@@ -16,9 +16,11 @@ from lwd_data.errors import IndexFileError
 from lwd_data.reader import EpisodeReader
 from lwd_data.recovery import recover
 from lwd_data.replay.index import build_index, ensure_index, index_path, open_index
+from lwd_data.replay.join import join
 from lwd_data.replay.mcap_scan import scan
 from lwd_data.schemas import definition
-from lwd_msgs.msg import Reward, Tick
+from lwd_data.writer import EpisodeWriter
+from lwd_msgs.msg import Episode, Reward, Tick
 
 sys.path.insert(0, str(Path(__file__).parent))
 from episodes import Script, jpeg, write_episode
@@ -70,7 +72,7 @@ def test_an_index_is_kept_until_the_segment_changes(tmp_path):
 
 @pytest.mark.parametrize('change', [
     lambda data: data[:-100], lambda data: b'RUBBISH!' + data[8:],
-    lambda data: data.replace(b'"version": 1,', b'"version": 9,'), lambda data: b''])
+    lambda data: data.replace(b'"version": 2,', b'"version": 9,'), lambda data: b''])
 def test_a_damaged_index_is_made_again(tmp_path, change):
     segment = only_segment(write_episode(tmp_path / 'one', steps=40))
     index = ensure_index(segment)
@@ -163,6 +165,17 @@ def test_a_missing_topic_is_named(tmp_path, topic):
 def test_the_end_of_an_episode_may_lack_topics(tmp_path):
     folder = write_episode(tmp_path / 'one', steps=5, lost={(i, 'tick') for i in range(5)})
     assert len(build_index(only_segment(folder))) == 0
+
+
+def test_a_segment_may_hold_no_more_than_the_end(tmp_path):
+    folder = write_episode(tmp_path / 'one', steps=30)
+    with EpisodeWriter(tmp_path / 'end', {}) as writer:
+        writer.write('/g1_01/episode', 'lwd_msgs/msg/Episode', serialize(Episode()), 5 * 10**9)
+    index = build_index(tmp_path / 'end' / 'end_0.mcap')
+    assert (len(index), index.cameras, index.versions) == (0, (), ('',))
+    (tmp_path / 'end' / 'end_0.mcap').rename(folder / 'one_1.mcap')
+    indexes = [build_index(folder / f'one_{k}.mcap') for k in range(2)]
+    assert join(indexes, finished=True).pieces.length == 30
 
 
 def test_a_topic_of_another_type_is_named(tmp_path):

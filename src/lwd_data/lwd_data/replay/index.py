@@ -23,7 +23,7 @@ from lwd_data.replay.mcap_scan import scan
 from lwd_data.replay.tables import NO_STAMP, Tables, read_tables
 from lwd_data.replay.topics import Table
 
-VERSION = 1
+VERSION = 2
 SUFFIX = '.index'
 NO_PLACE = -1
 LOOSE = ('tick', 'joints', 'step', 'executed', 'scene')

@@ -74,9 +74,10 @@ class Topics:
             f'{self.path}: {topic.name}', self.data, topic.offset, topic.length))
 
     def _check_complete(self, scan: Scan) -> None:
-        ends = [stamp for stamps in self.stamps.values() for stamp in (stamps[0], stamps[-1])]
+        ends = [stamp for topic in scan.topics.values() if topic.stamp_ns
+                for stamp in (topic.stamp_ns[0], topic.stamp_ns[-1])]
         missing = [name for name in REQUIRED if name not in self.stamps]
-        if missing and (not ends or max(ends) - min(ends) >= _WHOLE_NS) and scan.topics:
+        if missing and ends and max(ends) - min(ends) >= _WHOLE_NS:
             raise IndexFileError(
                 f'{self.path} lacks topics that an episode has: {", ".join(missing)}; it has '
                 f'{", ".join(sorted(scan.topics))}')
