@@ -35,10 +35,14 @@ class Station:
         self.ticks = graph.listen(Tick, 'tick', EVERY)
         self.rewards = graph.listen(Reward, 'reward', EVERY)
         self.interventions = graph.listen(Intervention, 'intervention', EVERY)
-        self.arbiter = graph.add(ArbiterNode, wait=PATIENCE)
         driver = {'mode': 'lockstep', 'lockstep_timeout': PATIENCE, 'cameras__names': [''],
                   **driver}
         self.driver = graph.add(DriverNode, **driver)
+        self.arbiter = graph.add(ArbiterNode, wait=PATIENCE)
+
+    def add(self, kind, **parameters):
+        """Run a node that answers ticks."""
+        return self.graph.add(kind, together=True, **parameters)
 
     def until(self, condition, what='a condition', **more):
         self.graph.until(condition, what, **more)
