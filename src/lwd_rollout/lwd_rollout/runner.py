@@ -186,7 +186,8 @@ def _run(
             if watcher is not None and watcher.active != was_active:
                 recorder.intervened(
                     observation, active=watcher.active, number=watcher.interventions,
-                    reason=int(watcher.reason), operator='oracle')
+                    reason=int(watcher.reason), operator='oracle',
+                    device='script' if joy is None else joy.device)
             recorder.decided(observation, command, source, executed)
         was_active = watcher is not None and watcher.active
         loop.stream(executed)
