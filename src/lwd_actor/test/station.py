@@ -7,6 +7,7 @@ import array
 import sys
 from pathlib import Path
 
+from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Joy
 
 from g1_driver.node import DriverNode
@@ -20,6 +21,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'g1_driver' / 'test
 from graph import Graph
 
 PATIENCE = 15.0
+# Lockstep waits for nobody who only listens: a whole episode may queue up on a busy machine.
+EVERY = QoSProfile(depth=5000)
 
 
 class Station:
@@ -27,15 +30,19 @@ class Station:
 
     def __init__(self, domain, **driver):
         self.graph = graph = Graph(domain)
-        self.steps = graph.listen(ControlStep, 'control_step', RECORD)
-        self.executed = graph.listen(ExecutedCommand, 'executed_command', RECORD)
-        self.ticks = graph.listen(Tick, 'tick', RECORD)
-        self.rewards = graph.listen(Reward, 'reward', RECORD)
-        self.interventions = graph.listen(Intervention, 'intervention', RECORD)
-        self.arbiter = graph.add(ArbiterNode, wait=PATIENCE)
+        self.steps = graph.listen(ControlStep, 'control_step', EVERY)
+        self.executed = graph.listen(ExecutedCommand, 'executed_command', EVERY)
+        self.ticks = graph.listen(Tick, 'tick', EVERY)
+        self.rewards = graph.listen(Reward, 'reward', EVERY)
+        self.interventions = graph.listen(Intervention, 'intervention', EVERY)
         driver = {'mode': 'lockstep', 'lockstep_timeout': PATIENCE, 'cameras__names': [''],
                   **driver}
         self.driver = graph.add(DriverNode, **driver)
+        self.arbiter = graph.add(ArbiterNode, wait=PATIENCE)
+
+    def add(self, kind, **parameters):
+        """Run a node that answers ticks."""
+        return self.graph.add(kind, together=True, **parameters)
 
     def until(self, condition, what='a condition', **more):
         self.graph.until(condition, what, **more)

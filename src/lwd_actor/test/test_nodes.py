@@ -41,8 +41,8 @@ def station(ros_domain):
 def driven(station, **driver):
     """Return a station with an expert, teleoperation and a pad."""
     found = station(**driver)
-    found.expert = found.graph.add(ExpertNode)
-    found.teleop = found.graph.add(TeleopNode, pad='gamepad', control__joy_timeout=5.0)
+    found.expert = found.add(ExpertNode)
+    found.teleop = found.add(TeleopNode, pad='gamepad', control__joy_timeout=5.0)
     pad = Pad(found)
     found.until(lambda: found.source() == ControlStep.SOURCE_EXPERT, 'the expert')
     return found, pad

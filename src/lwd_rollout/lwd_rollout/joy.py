@@ -30,6 +30,8 @@ class JoyControl:
             config: Of teleoperation.
         """
         kinematics, layout = ArmKinematics.of_robot(), load_pad(pad)
+        self.device = layout.device
+        """As interventions name it."""
         self._hands = ScriptedHands(layout, kinematics)
         self._teleop = Teleop(layout, config, kinematics)
         self._arbiter = Arbiter()

@@ -112,10 +112,11 @@ class EpisodeRecorder:
 
     def intervened(
         self, observation: Observation, *, active: bool, number: int, reason: int, operator: str,
+        device: str = 'script',
     ) -> None:
         """Write that a human took over, or handed back."""
         message = Intervention(
-            active=active, operator_id=operator, device='script', reason=reason,
+            active=active, operator_id=operator, device=device, reason=reason,
             episode_id=self._id, intervention_id=number)
         message.header.stamp = to_time(observation.stamp_ns)
         moment = to_time(observation.stamp_ns)

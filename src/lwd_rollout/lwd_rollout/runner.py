@@ -202,7 +202,8 @@ def _run(
             if watcher is not None and watcher.active != was_active:
                 recorder.intervened(
                     observation, active=watcher.active, number=watcher.interventions,
-                    reason=int(watcher.reason), operator='oracle')
+                    reason=int(watcher.reason), operator='oracle',
+                    device='script' if joy is None else joy.device)
             if source != controller.source:
                 recorder.decided(observation, command, source, executed)
             else:

@@ -22,7 +22,7 @@ from lwd_ros.convert import to_ns
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'lwd_actor' / 'test'))
 from station import PATIENCE, Station
 
-OPERATOR = {'operator__patience': 1.0, 'operator__budget': 0.9}
+OPERATOR = {'operator__patience': 0.3, 'operator__reaction': 0.3, 'operator__budget': 0.9}
 SETTING = Setting('restock')
 
 
@@ -41,7 +41,7 @@ def station(ros_domain):
 
 def test_an_experts_episode_is_its_own_from_the_first_tick_to_the_last(station):
     found = station()
-    found.graph.add(ExpertNode)
+    found.add(ExpertNode)
     found.until(lambda: found.source() == ControlStep.SOURCE_EXPERT, 'the expert')
     count = found.reset(3)
     found.finish(count)
@@ -58,9 +58,9 @@ def test_an_experts_episode_is_its_own_from_the_first_tick_to_the_last(station):
 def test_a_failing_policy_is_rescued_through_joy_as_in_one_process(station, seed, tmp_path):
     """Bit for bit: the operator's joy, teleoperation and arbitration over topics."""
     found = station()
-    found.graph.add(OperatorNode, **OPERATOR)
-    found.graph.add(TeleopNode, pad='operator', operator_id='oracle', wait=PATIENCE)
-    found.graph.add(ExpertNode, flaws__weak_grip=1.0)
+    found.add(OperatorNode, **OPERATOR)
+    found.add(TeleopNode, pad='operator', operator_id='oracle', wait=PATIENCE)
+    found.add(ExpertNode, flaws__weak_grip=1.0)
     found.until(lambda: found.source() == ControlStep.SOURCE_EXPERT and found.interventions,
                 'all nodes')
     count = found.reset(seed)
@@ -79,7 +79,8 @@ def test_a_failing_policy_is_rescued_through_joy_as_in_one_process(station, seed
     flawed = expert(Flaws(weak_grip=1.0))
     assert run_episode(SETTING, seed, flawed).verdict.reward == 0.0
     outcome = run_episode(
-        SETTING, seed, flawed, operator=OperatorConfig(patience=1.0, budget=0.9),
+        SETTING, seed, flawed, operator=OperatorConfig(
+            patience=0.3, reaction=0.3, budget=0.9),
         through_joy=True, folder=tmp_path / 'one')
     asked = [deserialize_message(raw.data, ControlStep)
              for raw in EpisodeReader(tmp_path / 'one').messages({'control_step'})]
