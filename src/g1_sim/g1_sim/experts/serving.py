@@ -22,7 +22,7 @@ from g1_sim.experts.handling import (
     start_over,
 )
 from g1_sim.experts.skills import Expert, Script, facing, together
-from g1_sim.parts.layout import Layout
+from g1_sim.parts.counter import Layout
 from g1_sim.parts.pots import Vessel, mouth
 from g1_sim.tasks.serving import closed, opened, served
 

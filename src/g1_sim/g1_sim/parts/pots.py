@@ -130,14 +130,6 @@ def add_pot(spec: mujoco.MjSpec, name: str, pot: Pot, rgba: Rgba) -> None:
             contype=SCENE_CONTYPE, conaffinity=_ROBOT_AND_SCENE)
 
 
-def add_mark(
-    spec: mujoco.MjSpec, name: str, centre: Array, radius: float, rgba: Rgba,
-) -> None:
-    """Add a coaster or mat, too flat to matter for contact; centre is (3,) m, base_link."""
-    spec.worldbody.add_geom(name=name, type=_CYLINDER, pos=centre, size=(radius, 0.0005, 0),
-                            rgba=rgba, contype=0, conaffinity=0)
-
-
 def mouth(world: World, vessel: Vessel) -> Array:
     """Return the centre of a vessel's mouth, (3,) m, base_link."""
     up = world.body_rotation(vessel.name)[:, 2]

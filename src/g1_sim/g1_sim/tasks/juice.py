@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 
 from g1_description.mjcf import SCENE_CONTYPE
 from g1_sim.parts.button import BUTTON_TRAVEL, add_button
-from g1_sim.parts.layout import Layout, add_counter, ready_posture
+from g1_sim.parts.counter import Layout, add_counter, add_mark, start_posture
 from g1_sim.parts.pots import (
     Lid,
     Pot,
     Vessel,
     add_lid,
-    add_mark,
     add_pot,
     add_vessel,
 )
@@ -90,7 +89,7 @@ class Juice:
         spec = room(light=rng.uniform(0.5, 0.8) if shifted else rng.uniform(0.85, 1.15))
         layout = Layout(int(rng.integers(2)), top)
         wood = (0.45, 0.40, 0.36, 1.0) if shifted else (0.72, 0.56, 0.38, 1.0)
-        counter = add_counter(spec, top, wood)
+        counter = add_counter(spec, top, rgba=wood)
 
         def spot(x: float, y: float, play: float = 0.012) -> Array:
             dx, dy = rng.uniform(-play, play, 2)
@@ -133,7 +132,7 @@ class Juice:
         return Scene(
             task=self.name, distribution=distribution, seed=seed,
             instruction=phrase.format(first=labels[0], second=labels[1], tray=colour),
-            spec=spec, posture=ready_posture(), placements=placements, keep_out=(counter,),
+            spec=spec, posture=start_posture(), placements=placements, keep_out=(counter,),
             facts={'layout': layout, 'pot': pot, 'lid': lid, 'jug': jug, 'cup': glass,
                    'fruits': fruits, 'mat': mat, 'tray': tray, 'button': button,
                    'friction': friction})

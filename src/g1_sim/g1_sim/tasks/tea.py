@@ -8,13 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from g1_sim.parts.layout import Layout, add_counter, ready_posture
+from g1_sim.parts.counter import Layout, add_counter, add_mark, start_posture
 from g1_sim.parts.pots import (
     Lid,
     Pot,
     Vessel,
     add_lid,
-    add_mark,
     add_pot,
     add_vessel,
     pours,
@@ -66,7 +65,7 @@ class Tea:
         spec = room(light=rng.uniform(0.5, 0.8) if shifted else rng.uniform(0.85, 1.15))
         layout = Layout(int(rng.integers(2)), top)
         wood = (0.30, 0.20, 0.14, 1.0) if shifted else (0.60, 0.42, 0.26, 1.0)
-        counter = add_counter(spec, top, wood)
+        counter = add_counter(spec, top, rgba=wood)
 
         def spot(x: float, y: float, play: float = 0.010) -> Array:
             dx, dy = rng.uniform(-play, play, 2)
@@ -102,7 +101,7 @@ class Tea:
         return Scene(
             task=self.name, distribution=distribution, seed=seed,
             instruction=phrase.format(leaf=leaf, tray=colour),
-            spec=spec, posture=ready_posture(), placements=placements, keep_out=(counter,),
+            spec=spec, posture=start_posture(), placements=placements, keep_out=(counter,),
             facts={'layout': layout, 'pot': pot, 'lid': lid, 'cup': cup,
                    'pitcher': pitcher, 'caddy': caddy, 'mat': mat, 'tray': tray,
                    'aside': aside, 'friction': friction})
