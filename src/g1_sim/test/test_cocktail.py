@@ -4,7 +4,7 @@ import functools
 import numpy as np
 import pytest
 import trials
-from trials import assert_shifted, perform, put, run
+from trials import UPRIGHT, assert_shifted, perform, put, run
 
 from g1_sim.parts.vessel import pours
 from g1_sim.tasks.base import Terminal
@@ -94,12 +94,17 @@ def test_the_wrong_bottle_is_a_failure():
 
 
 def test_pouring_wants_the_mouth_over_the_vessel_and_a_tilt():
+    world, _ = start()
+    bottle = next(iter(world.scene.facts['bottles'].values()))
     rim = np.array([0.6, 0.0, 0.8])
-    sideways = np.array([0.0, -1.0, 0.0])
-    assert pours(rim + 0.04 * UP, sideways, rim, 0.03)
-    assert not pours(rim + 0.04 * UP, UP, rim, 0.03)
-    assert not pours(rim + 0.04 * UP - 0.04 * sideways, sideways, rim, 0.03)
-    assert not pours(rim - 0.02 * UP, sideways, rim, 0.03)
+    # Of a bottle on its side, its mouth to -y, above the rim.
+    for offset, orientation, expected in (
+            (0.04 * UP, TILTED, True), (0.04 * UP, UPRIGHT, False), (-0.02 * UP, TILTED, False),
+            (0.04 * UP + [0.0, 0.04, 0.0], TILTED, False), (0.20 * UP, TILTED, False)):
+        put(world, bottle.name, (0, 0, 0), orientation)
+        at = rim + offset - bottle.height * world.body_rotation(bottle.name)[:, 2]
+        put(world, bottle.name, at, orientation)
+        assert pours(world, bottle, rim, 0.03) is expected
 
 
 def test_a_dropped_glass_is_a_failure():

@@ -4,10 +4,10 @@ import functools
 import numpy as np
 import pytest
 import trials
-from trials import assert_shifted, perform, put, run
+from trials import assert_shifted, over, perform, put, run
 
 from g1_sim.parts.button import BUTTON_TRAVEL
-from g1_sim.parts.pots import mouth
+from g1_sim.parts.vessel import mouth
 from g1_sim.tasks.base import Terminal
 
 start = functools.partial(trials.start, 'juice')
@@ -17,7 +17,7 @@ SIDEWAYS = (np.sqrt(0.5), 0.0, np.sqrt(0.5), 0.0)
 
 def open_pot(world, judge):
     facts = world.scene.facts
-    put(world, 'lid', facts['mat'] + [0, 0, facts['lid'].depth + 0.001])
+    put(world, 'lid', over(facts['mat'], 0.001))
     return run(world, judge, 20)
 
 
@@ -31,7 +31,7 @@ def fill(world, judge, which):
 
 def close_pot(world, judge):
     pot = world.scene.facts['pot']
-    put(world, 'lid', (*pot.centre, pot.rim + 0.001))
+    put(world, 'lid', over(world.scene.facts['lid'].seat(pot.rim), 0.001))
     return run(world, judge, 20)
 
 
@@ -44,16 +44,16 @@ def press(world, judge, part=1.0):
 def pour(world, judge, steps):
     """Hold the jug on its side with its mouth over the glass."""
     facts = world.scene.facts
-    over = mouth(world, facts['cup']) + np.array([0, 0, 0.06])
+    lip = over(mouth(world, facts['cup']), 0.06)
     for _ in range(steps):
-        put(world, 'jug', over - [facts['jug'].height, 0, 0], SIDEWAYS)
+        put(world, 'jug', lip - [facts['jug'].height, 0, 0], SIDEWAYS)
         verdict = judge.update()
-    put(world, 'jug', facts['mat'] + [0, 0, 0.001])
+    put(world, 'jug', over(facts['mat'], 0.001))
     return verdict
 
 
 def serve(world, judge):
-    put(world, 'glass', world.scene.facts['tray'] + [0, 0, 0.001])
+    put(world, 'glass', over(world.scene.facts['tray'], 0.001))
     return run(world, judge, 60)
 
 
@@ -91,7 +91,7 @@ def test_the_second_fruit_first_earns_nothing_until_the_first_is_in():
 def test_half_done_is_half_scored():
     world, judge = start()
     facts = world.scene.facts
-    put(world, 'lid', (*facts['pot'].centre, facts['pot'].rim + 0.05))
+    put(world, 'lid', over(facts['pot'].rim, 0.05))
     assert judge.update().subtask_scores[0] == 0.5
     open_pot(world, judge)
     fill(world, judge, 0)

@@ -4,10 +4,10 @@ import functools
 import numpy as np
 import pytest
 import trials
-from trials import assert_shifted, perform, put, run
+from trials import assert_shifted, over, perform, put, run
 
 from g1_sim import tasks
-from g1_sim.parts.pots import mouth
+from g1_sim.parts.vessel import mouth
 from g1_sim.tasks.base import Terminal
 from g1_sim.tasks.tea import COASTERS, LEAVES
 
@@ -18,13 +18,13 @@ SIDEWAYS = (np.sqrt(0.5), 0.0, np.sqrt(0.5), 0.0)
 
 def open_pot(world, judge):
     facts = world.scene.facts
-    put(world, 'lid', facts['mat'] + [0, 0, facts['lid'].depth + 0.001])
+    put(world, 'lid', over(facts['mat'], 0.001))
     return run(world, judge, 20)
 
 
 def close_pot(world, judge):
     pot = world.scene.facts['pot']
-    put(world, 'lid', (*pot.centre, pot.rim + 0.001))
+    put(world, 'lid', over(world.scene.facts['lid'].seat(pot.rim), 0.001))
     return run(world, judge, 20)
 
 
@@ -41,8 +41,7 @@ def tilt(world, judge, name, target, steps):
 
 def leaves(world, judge, steps=25, aside=0.0):
     pot = world.scene.facts['pot']
-    x, y = pot.centre
-    return tilt(world, judge, 'caddy', (x, y + aside, pot.rim), steps)
+    return tilt(world, judge, 'caddy', pot.rim + np.array([0, aside, 0]), steps)
 
 
 def pour(world, judge, steps=25):
@@ -105,7 +104,7 @@ def test_leaves_on_a_closed_pot_earn_nothing():
 def test_half_done_is_half_scored():
     world, judge = start()
     facts = world.scene.facts
-    put(world, 'lid', (*facts['pot'].centre, facts['pot'].rim + 0.05))
+    put(world, 'lid', over(facts['pot'].rim, 0.05))
     assert judge.update().subtask_scores[0] == 0.5
     open_pot(world, judge)
     assert leaves(world, judge, 15).subtask_scores[1] == 0.5

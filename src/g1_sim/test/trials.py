@@ -27,6 +27,11 @@ def put(world, name, position, quaternion=UPRIGHT):
     world.data.qvel[velocity:velocity + 6] = 0
 
 
+def over(place, height):
+    """Return a place, (3,) m, higher by so many m."""
+    return place + np.array([0.0, 0.0, height])
+
+
 def turned(yaw):
     """Return the quaternion of a thing that stands, turned by rad."""
     return (np.cos(yaw / 2), 0.0, 0.0, np.sin(yaw / 2))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g1_sim.experts.skills import Expert, Script, facing, rotated
-from g1_sim.parts.pots import Vessel
+from g1_sim.parts.vessel import Vessel
 
 Array = NDArray[np.float64]
 

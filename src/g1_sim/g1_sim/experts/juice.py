@@ -36,7 +36,7 @@ def _fill(expert: Expert, which: int) -> Script:
     side, pot, fruit = facts['layout'].other, facts['pot'], facts['fruits'][which]
     # One to each side, so that they come to lie beside each other.
     aside = 0.018 if which == 0 else -0.018
-    over = np.array([pot.centre[0], pot.centre[1] + aside, pot.rim + fruit.radius + 0.025])
+    over = pot.rim + np.array([0.0, aside, fruit.radius + 0.025])
     for _ in range(serving.ATTEMPTS):
         if filled(world, which) == 1.0:
             return

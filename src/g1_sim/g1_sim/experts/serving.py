@@ -7,11 +7,8 @@ the facts that tasks.serving names, and mat: where the lid is put aside.
 
 from __future__ import annotations
 
-import numpy as np
-
 from g1_sim.experts.handling import (
     DOWN,
-    UP,
     carry,
     grasp_point,
     holds,
@@ -23,7 +20,7 @@ from g1_sim.experts.handling import (
 )
 from g1_sim.experts.skills import Expert, Script, facing, together
 from g1_sim.parts.counter import Layout
-from g1_sim.parts.pots import Vessel, mouth
+from g1_sim.parts.vessel import Vessel, mouth
 from g1_sim.tasks.serving import closed, opened, served
 
 ATTEMPTS = 3
@@ -60,7 +57,7 @@ def take_lid_off(expert: Expert, lift: float) -> Script:
             return
         yield from pick(expert, side, lid, clear=clear(expert), lift=lift)
         if holds(expert, side, lid):
-            yield from put(expert, side, lid, facts['mat'] + lid.depth * UP)
+            yield from put(expert, side, lid, facts['mat'])
         else:
             yield from release(expert, side)
 
@@ -74,7 +71,7 @@ def put_lid_on(expert: Expert, lift: float) -> Script:
             return
         yield from pick(expert, side, lid, clear=clear(expert), lift=lift)
         if holds(expert, side, lid):
-            yield from put(expert, side, lid, np.array([*pot.centre, pot.rim]))
+            yield from put(expert, side, lid, lid.seat(pot.rim))
         else:
             yield from release(expert, side)
         yield from expert.rest(side)

@@ -50,7 +50,7 @@ def _leaves_in(expert: Expert) -> Script:
             return
         yield from pick(expert, side, caddy, clear=serving.clear(expert), lift=_LIFT)
         if holds(expert, side, caddy):
-            yield from pour(expert, side, caddy, np.array([*pot.centre, pot.rim + _ABOVE]),
+            yield from pour(expert, side, caddy, pot.rim + _ABOVE * UP,
                             outwards=True)
             here, rotation = expert.hand(side)
             yield from expert.move(side, here + 0.03 * UP, rotation, exact=False)

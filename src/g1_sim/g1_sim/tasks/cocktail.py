@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from g1_sim.items import Item, ItemSpan, add_item, draw_looks
 from g1_sim.parts.counter import METAL, add_counter, add_mark, start_posture
+from g1_sim.parts.lid import Lid, add_lid
 from g1_sim.parts.shelf import add_shelf
-from g1_sim.parts.vessel import Lid, Vessel, add_lid, add_vessel
+from g1_sim.parts.vessel import Vessel, add_vessel
 from g1_sim.scene import Distribution, Scene, room
 from g1_sim.tasks.base import Judge
 from g1_sim.tasks.cocktail_judge import cocktail_judge
@@ -69,9 +70,9 @@ class Cocktail:
         homes = _homes(rng, [*bottles, lid.name], sign, board)
         for bottle in bottles.values():
             add_item(spec, bottle)
-        add_vessel(spec, cup, _STEEL)
-        add_lid(spec, lid, _FELT if shifted else METAL)
-        add_vessel(spec, glass, _GLASS)
+        add_vessel(spec, cup)
+        add_lid(spec, lid)
+        add_vessel(spec, glass)
         add_mark(spec, 'coaster', (*spots['coaster'], counter), 0.05, _FELT)
         add_mark(spec, 'work', (*spots['work'], counter), 0.045, (0.85, 0.83, 0.75, 1.0))
         for name in (cup.name, glass.name):
@@ -107,10 +108,12 @@ def _vessels(
     """Draw the shaker's cup, its lid, which has 2 to 4 mm play in it, and the glass."""
     radius = rng.uniform(0.0265, 0.031) if shifted else rng.uniform(0.028, 0.030)
     play = rng.uniform(0.002, 0.003) if shifted else rng.uniform(0.003, 0.004)
-    cup = Vessel('cup', radius, rng.uniform(0.103, 0.112), 0.038, 0.15, friction, socket=0.024)
-    lid = Lid('lid', radius - cup.wall - play / 2.0, 0.021, radius, 0.06, friction)
+    cup = Vessel('cup', radius, rng.uniform(0.103, 0.112), 0.038, 0.15, _STEEL, friction,
+                 socket=0.024)
+    lid = Lid('lid', radius - cup.wall - play / 2.0, 0.021, radius, 0.06,
+              _FELT if shifted else METAL, friction)
     width = rng.uniform(0.026, 0.032) if shifted else rng.uniform(0.028, 0.030)
-    glass = Vessel('glass', width, rng.uniform(0.150, 0.156), 0.040, 0.15, friction)
+    glass = Vessel('glass', width, rng.uniform(0.150, 0.156), 0.040, 0.15, _GLASS, friction)
     return cup, lid, glass
 
 

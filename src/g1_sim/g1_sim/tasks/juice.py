@@ -13,18 +13,21 @@ from numpy.typing import NDArray
 from g1_description.mjcf import SCENE_CONTYPE
 from g1_sim.parts.button import BUTTON_TRAVEL, add_button
 from g1_sim.parts.counter import Layout, add_counter, add_mark, start_posture
-from g1_sim.parts.pots import (
-    Lid,
-    Pot,
-    Vessel,
-    add_lid,
-    add_pot,
-    add_vessel,
-)
+from g1_sim.parts.lid import Lid, add_lid
+from g1_sim.parts.pot import Pot, add_pot
+from g1_sim.parts.vessel import add_vessel
 from g1_sim.scene import Distribution, Scene, room
 from g1_sim.tasks.base import Judge
 from g1_sim.tasks.pouring import Pouring, PouringJudge
-from g1_sim.tasks.serving import TRAY_RADIUS, closed, fallen, opened, pours_into_cup, served
+from g1_sim.tasks.serving import (
+    TRAY_RADIUS,
+    closed,
+    fallen,
+    filled_vessel,
+    opened,
+    pours_into_cup,
+    served,
+)
 from g1_sim.tasks.stages import Stage
 from g1_sim.world import World
 
@@ -99,13 +102,13 @@ class Juice:
         pot = Pot((float(at[0]), float(at[1])), top, 0.060,
                   rng.uniform(0.104, 0.109) if shifted else rng.uniform(0.110, 0.116))
         add_pot(spec, 'juicer', pot, (0.86, 0.86, 0.84, 1.0))
-        lid = Lid('lid', 0.072, 0.056, (0.25, 0.27, 0.30, 1.0), friction=friction)
+        lid = Lid('lid', 0.056, 0.012, 0.072, 0.15, (0.25, 0.27, 0.30, 1.0), friction)
         add_lid(spec, lid)
         low, high = (0.0275, 0.0355) if shifted else (0.030, 0.034)
-        jug = Vessel('jug', rng.uniform(low, high), rng.uniform(0.13, 0.14), 0.30,
-                     (0.88, 0.90, 0.90, 1.0), _JUICE, friction)
-        glass = Vessel('glass', rng.uniform(0.028, 0.031), rng.uniform(0.136, 0.144), 0.15,
-                       _GLASS, _GLASS, friction)
+        jug = filled_vessel('jug', rng.uniform(low, high), rng.uniform(0.13, 0.14), 0.30,
+                            friction, (0.88, 0.90, 0.90, 1.0), _JUICE)
+        glass = filled_vessel('glass', rng.uniform(0.028, 0.031), rng.uniform(0.136, 0.144), 0.15,
+                              friction, _GLASS, _GLASS)
         labels = [str(label) for label in rng.choice(list(FRUITS), size=2, replace=False)]
         low, high = (0.0245, 0.0310) if shifted else (0.027, 0.030)
         fruits = tuple(Fruit(f'fruit{i}', label, rng.uniform(low, high), friction)
@@ -123,7 +126,7 @@ class Juice:
         add_mark(spec, 'mat', mat, 0.08, (0.80, 0.78, 0.70, 1.0))
         add_mark(spec, 'tray', tray, TRAY_RADIUS, TRAYS[colour])
         placements = {
-            'lid': (np.array([*pot.centre, pot.rim + 0.0005]), _IDENTITY),
+            'lid': (lid.seat(pot.rim) + 0.0005 * _UP, _IDENTITY),
             'jug': (spot(0.55, 0.0, 0.008) + 0.001 * _UP, _IDENTITY),
             'glass': (spot(0.68, -0.21) + 0.001 * _UP, _IDENTITY),
             **{fruit.name: (place + (fruit.radius + 0.0005) * _UP, _IDENTITY)
