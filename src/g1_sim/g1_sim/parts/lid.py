@@ -15,9 +15,9 @@ from g1_sim.world import World
 Array = NDArray[np.float64]
 
 # Radius and length of the knob, thickness of the flange, m; where on the knob a hand holds it.
-_KNOB = (0.0155, 0.046)
+_KNOB = (0.0155, 0.052)
 _FLANGE = 0.010
-_HOLD = 0.024
+_HOLD = 0.030
 # The lower half of the plug is slimmer by this much, so that it finds its way in, m.
 _LEAD = 0.004
 # How far above where it would rest a lid still counts as seated, m.

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g1_sim.items import Item, ItemSpan, add_item, draw_looks
-from g1_sim.parts.counter import METAL, add_counter, add_mark, start_posture
+from g1_sim.parts.counter import METAL, Layout, add_counter, add_mark, start_posture
 from g1_sim.parts.lid import Lid, add_lid
 from g1_sim.parts.shelf import add_shelf
 from g1_sim.parts.vessel import Vessel, add_vessel
@@ -59,24 +59,23 @@ class Cocktail:
         spec = room(light=rng.uniform(0.5, 0.8) if shifted else rng.uniform(0.85, 1.15))
         top = add_counter(spec, counter, rgba=_WOOD)
         add_shelf(spec, (board,), above=0.0, rgba=_WOOD)
-        giver = int(rng.integers(2))
-        sign = 1.0 if giver == 0 else -1.0
+        layout = Layout(int(rng.integers(2)), counter)
         friction = rng.uniform(0.4, 0.6) if shifted else rng.uniform(0.7, 0.9)
         cup, lid, glass = _vessels(rng, friction, shifted=shifted)
         bottles = _bottles(rng, friction, shifted=shifted)
         spots = {
-            'work': _spot(rng, 0.615, 0.0, sign), 'coaster': _spot(rng, 0.66, -0.14, sign),
-            cup.name: _spot(rng, 0.575, -0.25, sign), glass.name: _spot(rng, 0.67, 0.265, sign)}
-        homes = _homes(rng, [*bottles, lid.name], sign, board)
+            name: layout.spot(x, y) + np.array([*rng.uniform(-0.012, 0.012, 2), 0.0])
+            for name, x, y in (('work', 0.615, 0.0), ('coaster', 0.66, 0.14),
+                               (cup.name, 0.575, 0.25), (glass.name, 0.67, -0.265))}
+        homes = _homes(rng, [*bottles, lid.name], layout, board)
+        homes.update((name, spots[name]) for name in (cup.name, glass.name))
         for bottle in bottles.values():
             add_item(spec, bottle)
         add_vessel(spec, cup)
         add_lid(spec, lid)
         add_vessel(spec, glass)
-        add_mark(spec, 'coaster', (*spots['coaster'], counter), 0.05, _FELT)
-        add_mark(spec, 'work', (*spots['work'], counter), 0.045, (0.85, 0.83, 0.75, 1.0))
-        for name in (cup.name, glass.name):
-            homes[name] = np.array([*spots[name], counter])
+        add_mark(spec, 'coaster', spots['coaster'], 0.05, _FELT)
+        add_mark(spec, 'work', spots['work'], 0.045, (0.85, 0.83, 0.75, 1.0))
         first, second = (bottles[str(name)] for name in
                          rng.choice(sorted(bottles), size=2, replace=False))
         phrase = PHRASES[int(rng.integers(len(PHRASES)))]
@@ -89,17 +88,12 @@ class Cocktail:
             keep_out=(top,),
             facts={'bottles': bottles, 'order': (first.name, second.name), 'cup': cup,
                    'lid': lid, 'glass': glass, 'homes': homes, 'work': spots['work'],
-                   'coaster': spots['coaster'], 'giver': giver, 'counter': counter,
+                   'coaster': spots['coaster'], 'layout': layout, 'counter': counter,
                    'board': board, 'friction': friction})
 
     def judge(self, world: World) -> Judge:
         """Return the judge of an episode."""
         return cocktail_judge(world, self.subtasks, self.time_limit)
-
-
-def _spot(rng: np.random.Generator, x: float, y: float, sign: float) -> Array:
-    """Draw a spot of the counter around one that is meant for a left giver."""
-    return np.array([x, sign * y]) + rng.uniform(-0.012, 0.012, 2)
 
 
 def _vessels(
@@ -108,7 +102,7 @@ def _vessels(
     """Draw the shaker's cup, its lid, which has 2 to 4 mm play in it, and the glass."""
     radius = rng.uniform(0.0265, 0.031) if shifted else rng.uniform(0.028, 0.030)
     play = rng.uniform(0.002, 0.003) if shifted else rng.uniform(0.003, 0.004)
-    cup = Vessel('cup', radius, rng.uniform(0.103, 0.112), 0.038, 0.15, _STEEL, friction,
+    cup = Vessel('cup', radius, rng.uniform(0.103, 0.112), 0.045, 0.15, _STEEL, friction,
                  socket=0.024)
     lid = Lid('lid', radius - cup.wall - play / 2.0, 0.021, radius, 0.06,
               _FELT if shifted else METAL, friction)
@@ -127,13 +121,13 @@ def _bottles(
 
 
 def _homes(
-    rng: np.random.Generator, names: Sequence[str], sign: float, board: float,
+    rng: np.random.Generator, names: Sequence[str], layout: Layout, board: float,
 ) -> dict[str, Array]:
-    """Draw places on the shelf, (3,) m; the last name's is on the taker's side."""
+    """Draw places on the shelf, (3,) m; the last name's is on the leading hand's side."""
     slots = [(side, y) for side in (1.0, -1.0) for y in _SLOTS]
-    last = slots.pop(2 + int(rng.integers(2)))
+    last = slots.pop(int(rng.integers(2)))
     order = [slots[i] for i in rng.permutation(len(slots))]
     return {
         name: np.array([_SHELF_X + rng.uniform(-0.008, 0.008),
-                        sign * side * y + rng.uniform(-0.005, 0.005), board])
+                        layout.sign * side * y + rng.uniform(-0.005, 0.005), board])
         for name, (side, y) in zip(names, [*order, last])}

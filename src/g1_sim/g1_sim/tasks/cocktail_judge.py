@@ -104,7 +104,7 @@ def cocktail_judge(
             levels[name] >= POUR_STEPS, stands(w, source, level)), lasting=False)
 
     def on_work_spot(w: World) -> bool:
-        return stands(w, 'cup', counter) and near(w, 'cup', facts['work'])
+        return stands(w, 'cup', counter) and near(w, 'cup', facts['work'][:2])
 
     def lid_on(w: World) -> float:
         return half_and_half(closed(w), bool(
@@ -121,7 +121,7 @@ def cocktail_judge(
 
     def served(w: World) -> float:
         return half_and_half(levels['handed'] >= 3.0, stands(w, 'glass', counter)
-                             and near(w, 'glass', facts['coaster']))
+                             and near(w, 'glass', facts['coaster'][:2]))
 
     def lost(w: World) -> str:
         for name in w.bodies:

@@ -74,6 +74,11 @@ class Fruit:
     grasp_height = 0.009
     """A hand holds it a little above its centre, to keep off the counter, m."""
 
+    @property
+    def height(self) -> float:
+        """From its centre to its top, m."""
+        return self.radius
+
 
 class Juice:
     """Seven subtasks; the lead hand opens, closes, presses, pours, serves; the other one helps."""
