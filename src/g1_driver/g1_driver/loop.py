@@ -39,6 +39,9 @@ class Observation:
     joints: JointSample
     frames: list[Frame]
     reset_count: int
+    sent: Array
+    """(16,) the command that was executed in the tick before; at the first one, and after a reset,
+    the measured joints."""
 
 
 class ControlLoop:
@@ -69,6 +72,7 @@ class ControlLoop:
         self._last: JointSample | None = None
         self._home: Array | None = None
         self._sent = np.zeros(16)
+        self._began = False
         self._following = 0
 
     def start(self) -> None:
@@ -98,7 +102,7 @@ class ControlLoop:
             # A gripper that holds something is less closed than it was told to: do not let go.
             start[GRIPPER_INDICES] = self._sent[GRIPPER_INDICES]
         self.filter.reset(start)
-        self._sent = start
+        self._sent, self._began = start, False
 
     def scene_changed(self) -> None:
         """Take the position of a robot that was just reset or re-posed."""
@@ -122,7 +126,8 @@ class ControlLoop:
         self.tick += 1
         sample = self._read()
         return Observation(
-            self.tick, self._due_ns, sample, self.robot.read_frames(), self.reset_count)
+            self.tick, self._due_ns, sample, self.robot.read_frames(), self.reset_count,
+            self._sent.copy() if self._began else sample.positions[:16].copy())
 
     def _read(self) -> JointSample:
         assert self._last is not None  # noqa: S101  start() has set it
@@ -191,7 +196,7 @@ class ControlLoop:
             self.robot.advance(1.0 / (RATE * SUBSTEPS))
             if i < SUBSTEPS and self._on_state is not None:
                 self._on_state(self._read())
-        self._sent = executed.positions
+        self._sent, self._began = executed.positions, True
         self._due_ns += self._period_ns
 
     def skip(self) -> None:

@@ -16,3 +16,15 @@ class ReadError(DataError):
 
 class SchemaError(DataError):
     """A message type whose definition is not to be found."""
+
+
+class IndexFileError(DataError):
+    """A segment that cannot be indexed; the message names the file, the field and the value."""
+
+
+class CatalogueError(DataError):
+    """What the catalogue refuses, or a snapshot whose files are missing or changed."""
+
+
+class SampleError(DataError):
+    """A sampler that cannot be set up from its snapshot and settings."""

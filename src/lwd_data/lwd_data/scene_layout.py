@@ -27,6 +27,8 @@ class Group:
     """Where a token says 1 if it is there, 0 if its place is empty; None: always there."""
     position: int | None
     """Where its position, 3 numbers, begins; None if it has none."""
+    extent: int | None = None
+    """Where its half size, 3 numbers, begins; None if it has none."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,8 @@ class SceneLayout:
 
 SCENE_1 = SceneLayout('scene-1', (
     Group('hands', 2, 9, present=None, position=0),
-    Group('bodies', 10, 19, present=0, position=1),
+    Group('bodies', 10, 19, present=0, position=1, extent=13),
     Group('joints', 4, 3, present=0, position=None),
-    Group('fixtures', 8, 10, present=0, position=1),
+    Group('fixtures', 8, 10, present=0, position=1, extent=4),
 ))
 LAYOUTS = {SCENE_1.name: SCENE_1}

@@ -4,3 +4,19 @@
 
 class LearnerError(Exception):
     """Base of the errors of this package."""
+
+
+class ConfigError(LearnerError, ValueError):
+    """A setting is unknown or impossible."""
+
+
+class DataError(LearnerError):
+    """The data do not fit: nothing has been trained on them."""
+
+
+class DivergedError(LearnerError):
+    """A loss or a gradient is not finite; the message names the batch."""
+
+
+class GateError(LearnerError):
+    """The critic does not rank chunks yet: the actor must not follow it."""

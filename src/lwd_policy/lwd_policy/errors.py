@@ -4,3 +4,27 @@
 
 class PolicyError(Exception):
     """Base of the errors of this package."""
+
+
+class ConfigError(PolicyError, ValueError):
+    """A policy's configuration names something unknown, or asks for the impossible."""
+
+
+class LayoutError(PolicyError):
+    """Data of another layout than the policy's: joints, horizon, scene features, cameras."""
+
+
+class CardError(PolicyError):
+    """A policy card that cannot be read or that says what cannot be."""
+
+
+class WeightsError(PolicyError):
+    """Weights that cannot be written or read, or that their card does not describe."""
+
+
+class DeltaError(PolicyError):
+    """A delta that cannot be decoded: damaged, foreign, or of a newer format."""
+
+
+class WrongBaseError(DeltaError):
+    """A delta and weights that it was not made against; ask for that base or for full weights."""

@@ -36,7 +36,7 @@ class EvaluationPlan:
     """What is evaluated, and where."""
 
     controller: str = 'expert'
-    """expert, or flawed:SEVERITY (flawed:1.0)."""
+    """expert, flawed:SEVERITY (flawed:1.0), or the folder of a policy."""
     tasks: tuple[str, ...] = ()
     """Names; empty for all."""
     distributions: tuple[str, ...] = ('train', 'deploy')
@@ -46,6 +46,10 @@ class EvaluationPlan:
     """Seeds: tune for choosing settings, test for results. Never those of pool or online."""
     first_seed: int = 0
     """Within the split."""
+    noise: float = 1.0
+    """Of a policy: standard deviation of its flow's initial noise."""
+    best_of: int = 1
+    """Of a policy: chunks among which its critic chooses."""
     films: bool = True
     """Whether to draw the first episode of each task and distribution."""
 
@@ -65,10 +69,12 @@ class EvaluationPlan:
         if split_of(chosen[0]) in ('pool', 'online'):
             raise EvaluationError(
                 f'seeds of split {self.split!r} are for training; evaluate on tune or test')
-        make_controller(self.controller, 0)
+        make_controller(self.controller, 0, noise=self.noise, best_of=self.best_of)
 
 
-def make_controller(name: str, seed: int) -> MakeController:
+def make_controller(
+    name: str, seed: int, *, noise: float = 1.0, best_of: int = 1,
+) -> MakeController:
     """Return what makes a controller.
 
     Raises:
@@ -84,7 +90,12 @@ def make_controller(name: str, seed: int) -> MakeController:
             raise EvaluationError(
                 f'{name!r}: write a severity, as in flawed:1.0') from error
         return expert(draw(np.random.default_rng([seed, 13]), severity))
-    raise EvaluationError(f'unknown controller {name!r}. Known: expert, flawed:SEVERITY')
+    if (Path(name) / 'card.json').is_file():
+        from lwd_rollout.policy_controller import from_folder
+        return from_folder(Path(name), seed, noise=noise, best_of=best_of)
+    raise EvaluationError(
+        f'unknown controller {name!r}. Known: expert, flawed:SEVERITY, or the folder of a policy '
+        '(with card.json)')
 
 
 @dataclass(frozen=True)
@@ -123,38 +134,58 @@ def evaluate(
         processes: How many; 0 for one a core.
         progress: Called with episodes done, of how many, and what was done last.
     """
-    names = plan.tasks or tuple(tasks.TASKS)
-    pairs = [(name, distribution) for name in names for distribution in plan.distributions]
-    jobs = [
-        (name, distribution, seed, plan.controller,
-         plan.films and folder is not None and i == 0)
-        for name, distribution in pairs
-        for i, seed in enumerate(seeds(plan.split, plan.first_seed, plan.episodes))]
+    filmed = plan.films and folder is not None
+    found = outcomes_of(plan, filmed=filmed, processes=processes, progress=progress)
+    pairs = _pairs(plan)
     outcomes: dict[tuple[str, str], list[Outcome]] = {pair: [] for pair in pairs}
-    with workers(processes) as pool:
-        futures = [pool.submit(_episode, *job) for job in jobs]
-        for done, future in enumerate(as_completed(futures), start=1):
-            outcome = future.result()
-            outcomes[outcome.task, outcome.distribution].append(outcome)
-            progress(done, len(jobs), f'{outcome.task} {outcome.distribution}')
+    for outcome in found:
+        outcomes[outcome.task, outcome.distribution].append(outcome)
     if folder is not None and plan.films:
         folder.mkdir(parents=True, exist_ok=True)
-        for name in names:
+        for name in dict(pairs):
             films = [(f'{name}, {outcome.distribution}, seed {outcome.seed}: '
                       f'{outcome.verdict.terminal.name.lower()} after {outcome.seconds:.1f} s',
                       outcome.film)
                      for distribution in plan.distributions
                      for outcome in outcomes[name, distribution] if outcome.film]
             draw_filmstrip(films, folder / f'{name}.png')
-    return [_row(pair, sorted(found, key=lambda outcome: outcome.seed))
-            for pair, found in outcomes.items()]
+    return [_row(pair, group) for pair, group in outcomes.items()]
+
+
+def _pairs(plan: EvaluationPlan) -> list[tuple[str, str]]:
+    names = plan.tasks or tuple(tasks.TASKS)
+    return [(name, distribution) for name in names for distribution in plan.distributions]
+
+
+def outcomes_of(
+    plan: EvaluationPlan, *, filmed: bool = False, processes: int = 0,
+    progress: Callable[[int, int, str], None] = lambda *_: None,
+) -> list[Outcome]:
+    """Run an evaluation's episodes; returns them in the order of task, distribution and seed.
+
+    Args:
+        plan: What.
+        filmed: Whether to take pictures of the first episode of each task and distribution.
+        processes: How many; 0 for one a core.
+        progress: Called with episodes done, of how many, and what was done last.
+    """
+    jobs = [
+        (name, distribution, seed, plan, filmed and i == 0)
+        for name, distribution in _pairs(plan)
+        for i, seed in enumerate(seeds(plan.split, plan.first_seed, plan.episodes))]
+    with workers(processes) as pool:
+        futures = [pool.submit(_episode, *job) for job in jobs]
+        for done, future in enumerate(as_completed(futures), start=1):
+            outcome = future.result()
+            progress(done, len(jobs), f'{outcome.task} {outcome.distribution}')
+    return [future.result() for future in futures]
 
 
 def _episode(
-    task: str, distribution: str, seed: int, controller: str, filmed: bool,
+    task: str, distribution: str, seed: int, plan: EvaluationPlan, filmed: bool,
 ) -> Outcome:
     setting = Setting(task, distribution)
-    make = make_controller(controller, seed)
+    make = make_controller(plan.controller, seed, noise=plan.noise, best_of=plan.best_of)
     if not filmed:
         return run_episode(setting, seed, make)
     with CameraRig((), width=_FILM_WIDTH, height=_FILM_HEIGHT) as rig:

@@ -35,9 +35,18 @@ class Controller(Protocol):
 
     source: int
     """ControlStep.SOURCE_*."""
+    version: str
+    """SHA-256 of the policy; empty if it is none."""
+    chunk_id: int
+    """Of the chunk that the last command is from; 0 if it is from none."""
+    chunk_index: int
+    """Of the last command in its chunk."""
 
     def act(self, observation: Observation) -> Array:
         """Return the command, (16,), that answers an observation."""
+
+    def interrupted(self) -> None:
+        """Be told that a human was in control since the last command."""
 
 
 MakeController = Callable[[World], Controller]
@@ -47,6 +56,7 @@ class ScriptController:
     """A scripted expert, clean or flawed, or one that plays."""
 
     source = int(ControlStep.SOURCE_EXPERT)
+    version, chunk_id, chunk_index = '', 0, 0
 
     def __init__(self, expert: Expert) -> None:
         """Drive with an expert."""
@@ -56,6 +66,9 @@ class ScriptController:
         """Return the script's command; it looks at the world itself."""
         del observation
         return self._expert.act()
+
+    def interrupted(self) -> None:
+        """Go on: a script looks at the world at every step."""
 
 
 def expert(flaws: Flaws | None = None) -> MakeController:
@@ -161,12 +174,14 @@ def _run(
         observation = loop.observe()
         if film is not None and steps % max(1, round(film.every * RATE)) == 0:
             pictures.append(film.picture(world))
-        # The policy goes on thinking while a human is in control, as it does on a robot.
-        command, source = controller.act(observation), controller.source
         corrected = watcher.watch(verdict) if watcher is not None else None
         if corrected is not None:
             command, source = corrected, int(ControlStep.SOURCE_TELEOP)
             by_operator += 1
+        else:
+            if was_active:
+                controller.interrupted()
+            command, source = controller.act(observation), controller.source
         executed = loop.decide(Command(command, observation.stamp_ns))
         clipped += bool(executed.clips.any())
         if recorder is not None:
@@ -175,7 +190,12 @@ def _run(
                 recorder.intervened(
                     observation, active=watcher.active, number=watcher.interventions,
                     reason=int(watcher.reason), operator='oracle')
-            recorder.decided(observation, command, source, executed)
+            if corrected is not None:
+                recorder.decided(observation, command, source, executed)
+            else:
+                recorder.decided(
+                    observation, command, source, executed, policy_version=controller.version,
+                    chunk_id=controller.chunk_id, chunk_index=controller.chunk_index)
         was_active = watcher is not None and watcher.active
         loop.stream(executed)
         steps += 1

@@ -103,6 +103,12 @@ def _checked(name: str, value: Any, hint: Any, field: Field[Any], where: str) ->
 
 
 def _scalar(name: str, value: Any, kind: Any, where: str) -> Any:
+    if typing.get_origin(kind) is typing.Literal:
+        choices = typing.get_args(kind)
+        if value not in choices:
+            raise ParameterError(
+                f'{where}: {name} is {value!r}{alternatives(str(value), map(str, choices))}')
+        return value
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):

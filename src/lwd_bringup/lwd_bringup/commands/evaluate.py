@@ -19,7 +19,7 @@ def add(commands: Commands) -> None:
     """Add the command."""
     command = commands.add_parser('eval', help='evaluate a controller on simulated tasks')
     command.add_argument('controller', nargs='?', default='expert',
-                         help='expert (default), or flawed:SEVERITY')
+                         help='expert (default), flawed:SEVERITY, or the folder of a policy')
     command.add_argument('--tasks', default='', help='names with commas between (default: all)')
     command.add_argument('--distributions', default='train,deploy',
                          help='with commas between (default: train,deploy)')
@@ -28,6 +28,10 @@ def add(commands: Commands) -> None:
     command.add_argument('--split', default='tune',
                          help='seeds: tune (default) to choose settings, test for results')
     command.add_argument('--first-seed', type=int, default=0, help='within the split (default: 0)')
+    command.add_argument('--noise', type=float, default=1.0,
+                         help="of a policy: scale of its flow's initial noise (default: 1)")
+    command.add_argument('--best-of', type=int, default=1,
+                         help='of a policy: chunks among which its critic chooses (default: 1)')
     command.add_argument('--processes', type=int, default=0, help='default: one a core')
     command.add_argument('--dir', type=Path, help='where results go (default: runs/eval-<time>)')
     command.set_defaults(run=_evaluate)
@@ -42,7 +46,8 @@ def _evaluate(options: argparse.Namespace, console: Console) -> int:
             controller=options.controller,
             tasks=tuple(name for name in options.tasks.split(',') if name),
             distributions=tuple(options.distributions.split(',')),
-            episodes=options.episodes, split=options.split, first_seed=options.first_seed)
+            episodes=options.episodes, split=options.split, first_seed=options.first_seed,
+            noise=options.noise, best_of=options.best_of)
         with Progress(
             TextColumn('{task.description}'), BarColumn(),
             TextColumn('{task.completed}/{task.total}'), TimeElapsedColumn(),

@@ -23,6 +23,9 @@ class Observations:
 
     state: Float
     """(B, 20) measured joints, in the order of STATE_JOINTS."""
+    sent: Float
+    """(B, 16) the command that was executed in the tick before: rad; grippers 0 .. 1. With the
+    measured joints it tells how the robot moves. At an episode's first step, the measured ones."""
     scene: Float
     """(B, F) privileged scene features; F is 0 where none were recorded or wanted."""
     images: dict[str, Byte]

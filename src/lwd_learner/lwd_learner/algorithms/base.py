@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an algorithm is to the trainer: phases, the windows each needs, and one update."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from lwd_data.replay.batch import Batch
+from lwd_learner.td import Stage, TdConfig
+from lwd_policy.policy import FlowPolicy
+from lwd_policy.runtime import RuntimeConfig
+
+Windows = Literal['all', 'good', 'corrections']
+"""all: every window. good: of successful episodes, and human corrections in any. corrections: of
+humans only."""
+
+
+@dataclass(frozen=True)
+class Feed:
+    """Windows that a phase draws in each update."""
+
+    windows: Windows
+    batch_size: int
+    """Windows of all processes together."""
+    n_steps: Mapping[str, int] = field(default_factory=dict)
+    """Chunks of a window, by task; 1 where a task is not named."""
+    online_ratio: float = 0.5
+    """Part of the batch from the fleet, where there is both."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """So many updates of one kind."""
+
+    name: str
+    updates: int
+    feeds: Mapping[str, Feed]
+    """By name: what `update` is given."""
+    gated: bool = False
+    """Whether the critic must be shown to rank chunks before it begins."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What an algorithm may know of the data before it plans."""
+
+    chunks: Mapping[str, float]
+    """Median length of each task's successful episodes, in chunks."""
+    corrections: int
+    """Windows that a human controlled."""
+    td: TdConfig
+
+
+class Algorithm(Protocol):
+    """One way to learn. What is trained, in which order, on what."""
+
+    name: str
+    policy: FlowPolicy
+    """What is published: its moving average if there is one."""
+    fitted: bool
+    """Whether the normalisation is known: fitted, or taken from another policy."""
+    runtime: RuntimeConfig
+    """How the policy is meant to be used: its condition, for one that is conditioned."""
+
+    def phases(self, stage: Stage, facts: Facts) -> list[Phase]:
+        """Return what to do: once offline, in every round online."""
+
+    def begin(self, phase: Phase) -> None:
+        """Prepare for a phase: it is about to have its first update."""
+
+    def update(self, phase: Phase, step: int, batches: Mapping[str, Batch]) -> dict[str, float]:
+        """Make one update.
+
+        Args:
+            phase: Which.
+            step: Number of the update over all phases: seeds its noise.
+            batches: By the names of the phase's feeds.
+
+        Raises:
+            DivergedError: A loss is not finite.
+        """
+
+    def start_from(self, policy: FlowPolicy) -> None:
+        """Take over weights and normalisation of a policy that was trained before."""
+
+    def fit(self, batch: Batch) -> None:
+        """Fit the normalisation to data, before anything else."""
+
+    def state(self) -> dict[str, Any]:
+        """Return all that is needed to go on to the same numbers."""
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take back what `state` returned."""

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What several algorithms do alike: batches to tensors, and a policy with its optimiser."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+
+from lwd_data.replay.batch import Batch, Observations
+from lwd_learner.engine import Engine
+from lwd_learner.errors import DataError
+from lwd_learner.imitation import Sample, matching
+from lwd_learner.optimise import Optimiser, OptimiserConfig, copy_weights, move_towards
+from lwd_learner.sharding import full_state, load_state
+from lwd_policy.config import PolicyConfig
+from lwd_policy.observation import Observation, from_replay
+from lwd_policy.policy import FlowPolicy
+
+
+def name_of(batch: Batch, step: int) -> str:
+    """Return which batch an update was about, for errors."""
+    rows = ', '.join(f'{int(e)}:{int(t)}' for e, t in zip(batch.episode[:4], batch.step[:4]))
+    return f'update {step} (windows episode:step {rows}, ...)'
+
+
+def sample_of(batch: Batch, engine: Engine) -> Sample:
+    """Return a batch's observations and chunks on the device.
+
+    Raises:
+        DataError: A state or a command is not finite.
+    """
+    for what, values in (('a state', batch.observation.state), ('a command', batch.chunk),
+                         ('a last command', batch.observation.sent)):
+        bad = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+        if bad.any():
+            row = int(np.argmax(bad))
+            raise DataError(
+                f'{what} of episode {int(batch.episode[row])}, window at step '
+                f'{int(batch.step[row])}, is not finite')
+    return Sample(observation_of(batch, batch.observation, engine),
+                  torch.from_numpy(batch.chunk).to(engine.device))
+
+
+def observation_of(batch: Batch, observations: Observations, engine: Engine) -> Observation:
+    """Return observations of a batch on the device."""
+    return from_replay(observations, batch.instructions).to(engine.device)
+
+
+class TrainedPolicy:
+    """A policy that is trained, its moving average, and its optimiser."""
+
+    def __init__(
+        self, config: PolicyConfig, optimiser: OptimiserConfig, engine: Engine, *, seed: int,
+        ema: float = 0.005, total: int = 0,
+    ) -> None:
+        """Build one with random weights.
+
+        Args:
+            config: Of the policy.
+            optimiser: Of its training.
+            engine: Where it is trained.
+            seed: Of the random weights.
+            ema: Part of the way that the average goes in an update.
+            total: Updates of the cosine; 0 keeps the rate constant.
+        """
+        torch.manual_seed(seed)
+        self.engine, self.ema = engine, ema
+        self.network = FlowPolicy(config).to(engine.device)
+        self.average = copy.deepcopy(self.network).requires_grad_(False)
+        self.trained = engine.wrap(self.network)
+        engine.place(self.average)
+        self._config = optimiser
+        self.optimiser = Optimiser(self.network, optimiser, total)
+
+    def fit(self, batch: Batch) -> None:
+        """Fit the normalisation."""
+        seen = batch.observation
+        for network in (self.network, self.average):
+            network.fit(batch.chunk, seen.state, seen.sent)
+
+    def restart(self, source: FlowPolicy, total: int = 0) -> None:
+        """Take a policy's weights and normalisation; the optimiser begins anew."""
+        copy_weights(self.network, source)
+        copy_weights(self.average, source)
+        self.optimiser = Optimiser(self.network, self._config, total)
+
+    def use(self, config: OptimiserConfig) -> None:
+        """Go on at a constant rate with another optimiser's settings, if they are others."""
+        if config != self._config:
+            self._config = config
+            self.optimiser = Optimiser(self.network, config)
+
+    def average_moves(self) -> None:
+        """Move the average; call after each update."""
+        # Early on the average would still be mostly random weights: it follows faster.
+        rate = max(self.ema, 1.0 / (self.optimiser.count + 1))
+        move_towards(self.average, self.network, rate)
+
+    def imitate(
+        self, samples: Sequence[Sample], generator: torch.Generator, what: str,
+    ) -> dict[str, float]:
+        """Make one update of flow matching on samples of one or more feeds; each row counts."""
+        rows = sum(len(sample.chunk) for sample in samples)
+        loss = torch.zeros((), device=self.engine.device)
+        for sample in samples:
+            loss = loss + matching(
+                self.network, self.trained, sample, self.engine, generator).sum() / rows
+        norm = self.optimiser.step(loss, f'imitation at {what}')
+        self.average_moves()
+        return {'loss/imitation': self.engine.mean(loss), 'grad/imitation': norm,
+                'rate/imitation': self.optimiser.rate()}
+
+    def state(self) -> dict[str, Any]:
+        """Return what is to be restored."""
+        return {'network': full_state(self.network), 'average': full_state(self.average),
+                'optimiser': self.optimiser.state(), 'config': asdict(self._config)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take back what `state` returned."""
+        load_state(self.network, state['network'])
+        load_state(self.average, state['average'])
+        self._config = OptimiserConfig(**state['config'])
+        self.optimiser = Optimiser(
+            self.network, self._config, state['optimiser']['total'])
+        self.optimiser.restore(state['optimiser'])

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""LWD: DIVL for the critic, QAM for the actor.
+
+Offline: a reference by behaviour cloning; the critic with the long n, then with the short one,
+which removes the bias of off-policy returns; then, once the critic is shown to rank chunks, the
+actor, with the critic going on. Online: rounds of critic, then both, with n = 1; the reference
+stays frozen as in the paper, or is refreshed on demonstrations and corrections before the actor is
+extracted from it anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from lwd_data.replay.batch import Batch
+from lwd_learner.algorithms.base import Facts, Feed, Phase
+from lwd_learner.algorithms.common import (
+    TrainedPolicy,
+    name_of,
+    observation_of,
+    sample_of,
+)
+from lwd_learner.engine import Engine
+from lwd_learner.errors import ConfigError
+from lwd_learner.extraction import Extractor, QamConfig
+from lwd_learner.optimise import OptimiserConfig
+from lwd_learner.td import Stage, TdConfig, returns
+from lwd_learner.value_learning import ValueConfig, ValueLearner
+from lwd_policy.config import PolicyConfig
+from lwd_policy.critic import Critic
+from lwd_policy.policy import FlowPolicy
+from lwd_policy.runtime import RuntimeConfig
+
+
+@dataclass(frozen=True)
+class LwdConfig:
+    """Of the method."""
+
+    reference_updates: int = 6000
+    """Behaviour cloning of the reference, unless it is given."""
+    critic_updates: int = 800
+    """Of the critic alone, with the long n."""
+    settle_updates: int = 2500
+    """Of the critic alone, with the short n."""
+    actor_updates: int = 500
+    """Of actor and critic."""
+    online_critic_updates: int = 350
+    """Of the critic alone, in each round online."""
+    online_updates: int = 120
+    """Of actor and critic, in each round online."""
+    reference: Literal['frozen', 'refreshed'] = 'refreshed'
+    """The paper's reference is frozen; one that is refreshed on corrections did better."""
+    refresh_updates: int = 120
+    """Of the reference, in each round online, if it is refreshed."""
+    batch_size: int = 256
+    """Windows of a critic's update, and of behaviour cloning."""
+    actor_batch_size: int = 96
+    """States of an actor's update."""
+    value: ValueConfig = field(default_factory=ValueConfig)
+    qam: QamConfig = field(default_factory=QamConfig)
+    td: TdConfig = field(default_factory=TdConfig)
+    reference_optimiser: OptimiserConfig = field(
+        default_factory=lambda: OptimiserConfig(rate=3e-3, warmup=200, decay_to=0.02))
+    refresh_optimiser: OptimiserConfig = field(
+        default_factory=lambda: OptimiserConfig(rate=1e-4, decay_to=1.0))
+    actor_optimiser: OptimiserConfig = field(
+        default_factory=lambda: OptimiserConfig(rate=2e-4, decay_to=0.3))
+    reference_ema: float = 0.005
+    actor_ema: float = 0.02
+    """Part of the way that the published average goes in an update."""
+
+    def __post_init__(self) -> None:
+        if self.reference not in ('frozen', 'refreshed'):
+            raise ConfigError(f'lwd.reference is {self.reference!r}; known: frozen, refreshed')
+
+
+class Lwd:
+    """DIVL and QAM."""
+
+    name = 'lwd'
+
+    def __init__(
+        self, config: LwdConfig, policy: PolicyConfig, engine: Engine, *, seed: int = 0,
+    ) -> None:
+        """Build it with random weights."""
+        self.config, self.engine, self.seed = config, engine, seed
+        self.reference = TrainedPolicy(
+            policy, config.reference_optimiser, engine, seed=seed, ema=config.reference_ema,
+            total=config.reference_updates)
+        self._actor = TrainedPolicy(
+            policy, config.actor_optimiser, engine, seed=seed, ema=config.actor_ema,
+            total=config.actor_updates)
+        total = config.critic_updates + config.settle_updates + config.actor_updates
+        self.values = ValueLearner(config.value, policy, engine, total)
+        self.extractor = Extractor(config.qam, engine)
+        self.fitted = False
+        self.runtime = RuntimeConfig()
+        self._has_reference = False
+        self._extracted = False
+
+    @property
+    def policy(self) -> FlowPolicy:
+        """The actor's moving average; the reference's until there is an actor."""
+        return self._actor.average if self._extracted else self.reference.average
+
+    @property
+    def critic(self) -> Critic:
+        """The critic, for best-of-n and for looking at values."""
+        return self.values.target
+
+    def phases(self, stage: Stage, facts: Facts) -> list[Phase]:
+        """Return reference, critic, settle and actor offline; a round of them online."""
+        config = self.config
+        size = config.batch_size
+        if stage == 'offline':
+            long = config.td.n_steps(facts.chunks, 'offline')
+            short = config.td.n_steps(facts.chunks, 'offline', settle=True)
+            found = [
+                Phase('critic', config.critic_updates, {'all': Feed('all', size, long)}),
+                Phase('settle', config.settle_updates, {'all': Feed('all', size, short)}),
+                Phase('actor', config.actor_updates, {
+                    'all': Feed('all', size, short),
+                    'states': Feed('all', config.actor_batch_size)}, gated=True)]
+            if not self._has_reference:
+                found.insert(0, Phase('reference', config.reference_updates,
+                                      {'good': Feed('good', size)}))
+            return found
+        short = config.td.n_steps(facts.chunks, 'online')
+        found = [
+            Phase('online-critic', config.online_critic_updates,
+                  {'all': Feed('all', size, short)}),
+            Phase('online-actor', config.online_updates, {
+                'all': Feed('all', size, short),
+                'states': Feed('all', config.actor_batch_size)})]
+        if config.reference == 'refreshed' and facts.corrections:
+            found.insert(0, Phase('refresh', config.refresh_updates, {
+                'good': Feed('good', size - size // 2, online_ratio=0.0),
+                'corrections': Feed('corrections', size // 2)}))
+        return found
+
+    def begin(self, phase: Phase) -> None:
+        """Let the actor begin where the reference is."""
+        if phase.name == 'refresh':
+            self.reference.use(self.config.refresh_optimiser)
+        if phase.name == 'actor':
+            self._actor.restart(self.reference.average, phase.updates)
+            self._extracted = True
+        if phase.name == 'online-actor' and self.config.reference == 'refreshed':
+            self._actor.restart(self.reference.average, phase.updates)
+
+    def update(self, phase: Phase, step: int, batches: Mapping[str, Batch]) -> dict[str, float]:
+        """Make one update: V, then Q, then the target's average, then the actor."""
+        engine = self.engine
+        generator = engine.generator(self.seed, step)
+        if phase.name in ('reference', 'refresh'):
+            what = ' and '.join(name_of(batch, step) for batch in batches.values())
+            samples = [sample_of(batch, engine) for batch in batches.values()]
+            return self.reference.imitate(samples, generator, what)
+        batch = batches['all']
+        returned = returns(batch, self.config.td).to(engine.device)
+        found = self.values.update(
+            sample_of(batch, engine), observation_of(batch, batch.next_observation, engine),
+            returned, online=phase.name.startswith('online'), generator=generator,
+            what=name_of(batch, step))
+        if 'states' in batches:
+            states = batches['states']
+            found |= self.extractor.update(
+                self._actor.network, self._actor.trained, self.reference.average, self.critic,
+                observation_of(states, states.observation, engine), self._actor.optimiser,
+                generator, name_of(states, step))
+            self._actor.average_moves()
+        return found
+
+    def start_from(self, policy: FlowPolicy) -> None:
+        """Take a trained policy as the reference."""
+        self.fitted = True
+        self.reference.restart(policy)
+        self._actor.restart(policy, self.config.actor_updates)
+        self.values.adopt(policy)
+        self._has_reference = True
+
+    def fit(self, batch: Batch) -> None:
+        """Fit the normalisation of all networks."""
+        self.fitted = True
+        self.reference.fit(batch)
+        self._actor.fit(batch)
+        self.values.fit(batch)
+
+    def state(self) -> dict[str, Any]:
+        """Return all that is needed to go on."""
+        return {'reference': self.reference.state(), 'actor': self._actor.state(),
+                'values': self.values.state(), 'extractor': self.extractor.state(),
+                'has_reference': self._has_reference, 'extracted': self._extracted}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take back what `state` returned."""
+        self.fitted = True
+        self.reference.restore(state['reference'])
+        self._actor.restore(state['actor'])
+        self.values.restore(state['values'])
+        self.extractor.restore(state['extractor'])
+        self._has_reference, self._extracted = state['has_reference'], state['extracted']

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a snapshot to the windows that an algorithm's phases draw."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lwd_data.replay.batch import Batch
+from lwd_data.replay.episode import EpisodeColumns
+from lwd_data.replay.sampler import SamplerConfig, WindowSampler
+from lwd_data.replay.snapshot import Snapshot
+from lwd_learner.algorithms.base import Facts, Feed, Windows
+from lwd_learner.engine import Engine
+from lwd_learner.errors import DataError
+from lwd_learner.td import TdConfig
+from lwd_msgs.msg import ControlStep, Reward
+from lwd_policy.config import PolicyConfig
+
+TELEOP, SUCCESS = int(ControlStep.SOURCE_TELEOP), int(Reward.TERMINAL_SUCCESS)
+
+
+def _good(columns: EpisodeColumns) -> NDArray[np.bool_]:
+    """Successful episodes, and corrections in any."""
+    if columns.outcome == SUCCESS:
+        return np.ones(len(columns), dtype=bool)
+    return _corrections(columns)
+
+
+def _corrections(columns: EpisodeColumns) -> NDArray[np.bool_]:
+    found: NDArray[np.bool_] = columns.source == TELEOP
+    return found
+
+
+_SELECT = {'all': None, 'good': _good, 'corrections': _corrections}
+
+
+class Replay:
+    """Samplers over one snapshot, made when they are first asked for."""
+
+    def __init__(
+        self, snapshot: Snapshot, policy: PolicyConfig, engine: Engine, td: TdConfig, *,
+        seed: int = 0, previous: Replay | None = None,
+    ) -> None:
+        """Look at a snapshot.
+
+        Args:
+            snapshot: What to train on.
+            policy: Says what is observed, and how long a chunk is.
+            engine: Says which rank draws.
+            td: For the facts.
+            seed: Of the draws.
+            previous: Over an older snapshot of the same store: only what is new is looked at.
+
+        Raises:
+            DataError: There is nothing to train on.
+        """
+        self.snapshot, self.policy, self.engine, self.seed = snapshot, policy, engine, seed
+        self._samplers: dict[tuple[Any, ...], WindowSampler] = {}
+        self.latest: dict[Windows, WindowSampler] = {} if previous is None else previous.latest
+        """The newest sampler of each kind of windows, for the next one to take over from."""
+        steps: dict[str, list[int]] = defaultdict(list)
+        tasks: set[str] = set()
+        for record in snapshot.episodes():
+            tasks.add(record.task)
+            if record.label == 'success' and 'steps' in record.custom:
+                steps[record.task].append(int(record.custom['steps']))
+        if not tasks:
+            raise DataError(f'snapshot {snapshot.id[:12]} of {snapshot.store} holds no episode')
+        self.tasks = tuple(sorted(tasks))
+        chunks = {task: float(np.median(steps[task])) / policy.horizon if steps[task] else 0.0
+                  for task in self.tasks}
+        everything = self.sampler(Feed('all', engine.world_size))
+        corrections = int(everything.describe()['source'].get('teleop', 0))
+        self.facts = Facts(chunks, corrections, td)
+
+    def sampler(self, feed: Feed) -> WindowSampler:
+        """Return the sampler of a feed."""
+        n_steps = {task: int(feed.n_steps.get(task, 1)) for task in self.tasks}
+        key = (feed.windows, feed.batch_size, feed.online_ratio, tuple(n_steps.items()))
+        if key not in self._samplers:
+            scene = self.policy.observation == 'scene'
+            ranks = self.engine.world_size
+            if feed.batch_size % ranks:
+                raise DataError(
+                    f'a batch of {feed.batch_size} cannot be shared evenly by {ranks} processes; '
+                    'choose a batch size that they divide')
+            config = SamplerConfig(
+                batch_size=feed.batch_size // ranks, horizon=self.policy.horizon,
+                online_ratio=feed.online_ratio, scene=scene,
+                cameras=() if scene else self.policy.cameras,
+                seed=self._seed(feed.windows), rank=self.engine.rank, world_size=ranks)
+            found = WindowSampler(
+                self.snapshot, config, n_steps, select=_SELECT[feed.windows],
+                previous=self.latest.get(feed.windows))
+            self._samplers[key] = self.latest[feed.windows] = found
+        return self._samplers[key]
+
+    def _seed(self, windows: Windows) -> int:
+        # Feeds of one update draw apart from each other.
+        return self.seed * len(_SELECT) + list(_SELECT).index(windows)
+
+    def sample(self, count: int) -> Batch:
+        """Return windows to fit a normalisation to: the same on every rank."""
+        scene = self.policy.observation == 'scene'
+        config = SamplerConfig(
+            batch_size=count, horizon=self.policy.horizon, scene=scene,
+            cameras=() if scene else self.policy.cameras, seed=self.seed)
+        return WindowSampler(
+            self.snapshot, config, dict.fromkeys(self.tasks, 1),
+            previous=self.latest.get('all')).batch(0)
+
+    def mixture(self) -> dict[str, Any]:
+        """Return counts of the windows there are, for logs and cards."""
+        return self.sampler(Feed('all', self.engine.world_size)).describe()

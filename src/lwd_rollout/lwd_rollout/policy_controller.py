@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Drives simulated episodes with a learned policy: one chunk after the other, in full."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from g1_driver.loop import Observation
+from g1_sim.features import SceneFeatures
+from g1_sim.world import World
+from lwd_msgs.msg import ControlStep
+from lwd_policy import observation as policy_observation
+from lwd_policy.errors import PolicyError
+from lwd_policy.observation import Observation as Seen
+from lwd_policy.policy import FlowPolicy
+from lwd_policy.runtime import ChunkSampler, Ranker, RuntimeConfig
+from lwd_policy.store import CRITIC, load_critic, load_policy
+from lwd_rollout.errors import RolloutError
+
+Array = NDArray[np.float64]
+
+
+def observe(world: World, policy: FlowPolicy, observation: Observation) -> Seen:
+    """Return what a policy sees of a simulated robot at a tick."""
+    sees_scene = policy.config.observation == 'scene'
+    return policy_observation.single(
+        observation.joints.positions, observation.sent, world.scene.instruction,
+        scene=SceneFeatures(world).values() if sees_scene else None,
+        images={frame.camera: frame.rgb for frame in observation.frames})
+
+
+class PolicyController:
+    """Answers every tick from the present chunk; draws the next one when it is used up."""
+
+    source = int(ControlStep.SOURCE_POLICY)
+
+    def __init__(
+        self, world: World, policy: FlowPolicy, runtime: RuntimeConfig, *, seed: int,
+        version: str = '', ranker: Ranker | None = None,
+    ) -> None:
+        """Drive the robot of a world.
+
+        Args:
+            world: Read for its scene features, if the policy sees those.
+            policy: In evaluation mode from here on.
+            runtime: How chunks are drawn.
+            seed: Of the flow's noise.
+            version: Of the policy, for the record.
+            ranker: A critic for best-of-n.
+        """
+        self.version = version
+        self.chunk_id = 0
+        self.chunk_index = 0
+        self._sampler = ChunkSampler(policy, runtime, ranker=ranker, seed=seed)
+        self._world, self._policy = world, policy
+        self._chunk: Array = np.zeros((0, 16))
+
+    def act(self, observation: Observation) -> Array:
+        """Return the command, (16,), of this tick."""
+        self.chunk_index += 1
+        if self.chunk_index >= len(self._chunk):
+            seen = observe(self._world, self._policy, observation)
+            self._chunk = self._sampler.commands(seen)[0]
+            self.chunk_id, self.chunk_index = self.chunk_id + 1, 0
+        return self._chunk[self.chunk_index]
+
+    def interrupted(self) -> None:
+        """Forget the present chunk: somebody else was in control."""
+        self._chunk, self.chunk_index = np.zeros((0, 16)), 0
+
+
+@functools.lru_cache(maxsize=4)
+def _loaded(folder: str) -> tuple[FlowPolicy, RuntimeConfig, str]:
+    # Worker processes share the cores: one thread each.
+    torch.set_num_threads(1)
+    policy, runtime, card = load_policy(Path(folder))
+    return policy, runtime, card.version
+
+
+@functools.lru_cache(maxsize=4)
+def _critic(folder: str) -> Ranker:
+    return load_critic(Path(folder))
+
+
+def from_folder(
+    folder: Path, seed: int, *, noise: float = 1.0, best_of: int = 1,
+) -> PolicyMaker:
+    """Return what makes the controller of a policy on disk; its critic lies beside it.
+
+    Raises:
+        RolloutError: The policy or, for best_of, its critic cannot be loaded.
+    """
+    try:
+        policy, runtime, version = _loaded(str(folder))
+        ranker = _critic(str(folder.parent / CRITIC)) if best_of > 1 else None
+        options = RuntimeConfig(**{**vars(runtime), 'noise': noise, 'best_of': best_of})
+    except PolicyError as error:
+        raise RolloutError(str(error)) from error
+    return PolicyMaker(policy, options, seed, version, ranker)
+
+
+class PolicyMaker:
+    """Makes the controller of an episode."""
+
+    def __init__(
+        self, policy: FlowPolicy, runtime: RuntimeConfig, seed: int, version: str = '',
+        ranker: Ranker | None = None,
+    ) -> None:
+        """Remember what to make."""
+        self._make = functools.partial(
+            PolicyController, policy=policy, runtime=runtime, seed=seed, version=version,
+            ranker=ranker)
+
+    def __call__(self, world: World) -> PolicyController:
+        """Return the controller."""
+        return self._make(world)
