@@ -17,6 +17,8 @@ Array = NDArray[np.float64]
 Distribution = Literal['train', 'deploy']
 Rgba = tuple[float, float, float, float]
 DISTRIBUTIONS: tuple[Distribution, ...] = ('train', 'deploy')
+Phrasing = Literal['train', 'held_out']
+PHRASINGS: tuple[Phrasing, ...] = ('train', 'held_out')
 
 _ROBOT_AND_SCENE = 3
 

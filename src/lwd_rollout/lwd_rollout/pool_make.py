@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from g1_sim.experts.flaws import draw
 from g1_sim.seeds import SPLIT_SIZE, seeds
 from lwd_rollout.errors import PoolError
 from lwd_rollout.pool import (
@@ -28,7 +27,7 @@ from lwd_rollout.pool import (
     write_manifest,
 )
 from lwd_rollout.pool_plan import Cell, PoolPlan, cells
-from lwd_rollout.runner import Setting, expert, player, run_episode
+from lwd_rollout.runner import Setting, flawed_expert, player, run_episode
 from lwd_rollout.workers import workers
 
 _PLAY_SECONDS = 20.0
@@ -101,10 +100,10 @@ def _attempt(place: Path, plan: PoolPlan, cell: Cell, seed: int) -> dict[str, An
     part = place / (name + PART)
     rng = np.random.default_rng([seed, 11])
     severity = plan.demonstration_severity if cell.kind == 'expert' else plan.severity
-    controller = player(seed) if cell.kind == 'play' else expert(
-        draw(rng, severity * rng.uniform(0.5, 1.5)))
+    controller = player(seed) if cell.kind == 'play' else flawed_expert(
+        rng, severity * rng.uniform(0.5, 1.5))
     setting = Setting(
-        cell.task, plan.distribution, plan.cameras, plan.image_size,
+        cell.task, plan.distribution, cameras=plan.cameras, image_size=plan.image_size,
         max_seconds=_PLAY_SECONDS if cell.kind == 'play' else None)
     outcome = run_episode(
         setting, seed, controller, folder=part / name, custom={'kind': cell.kind})

@@ -33,6 +33,8 @@ _PACE = Pace(speed=0.45, turn=2.0, swing=1.7, grip=0.066)
 _ATTEMPTS = 3
 # Height over the counter at which an open hand passes over all that stands there, m.
 _CLEAR = 0.22
+# How far above its grasp it lines up before the shelf, to pass over a glass on its way, m.
+_OVER_SHELF = 0.04
 _NARROW = 0.5
 _STROKES, _STROKE = 3, 0.075
 # How far to the hand's own side of the work spot it is shaken, and how high, m.
@@ -97,7 +99,8 @@ class _Cocktail:
                 narrow=_NARROW if thing is self.lid else 0.0)
             return
         rotation = reach(spot, side)
-        yield from pick_from_front(self.expert, side, thing, rotation, speed=0.3)
+        yield from pick_from_front(
+            self.expert, side, thing, rotation, over=spot[2] + _OVER_SHELF, speed=0.3)
         yield from self.expert.move(side, spot + LIFT * UP, rotation, speed=0.2, exact=False)
 
     def get(self, side: int, thing: Thing) -> Script:

@@ -13,8 +13,8 @@ from g1_sim.parts.counter import METAL, Layout, add_counter, add_mark, start_pos
 from g1_sim.parts.lid import Lid, add_lid
 from g1_sim.parts.shelf import add_shelf
 from g1_sim.parts.vessel import Vessel, add_vessel
-from g1_sim.scene import Distribution, Scene, room
-from g1_sim.tasks.base import Judge
+from g1_sim.scene import Distribution, Phrasing, Scene, room
+from g1_sim.tasks.base import Judge, Phrases
 from g1_sim.tasks.cocktail_judge import cocktail_judge
 from g1_sim.world import World
 
@@ -49,8 +49,11 @@ class Cocktail:
     subtasks: Sequence[str] = (
         'shaker placed', 'first poured', 'second poured', 'lid on', 'shaken', 'lid off',
         'glass filled', 'glass served')
+    phrases = Phrases(PHRASES, HELD_OUT_PHRASES)
 
-    def scene(self, seed: int, distribution: Distribution = 'train') -> Scene:
+    def scene(
+        self, seed: int, distribution: Distribution = 'train', phrasing: Phrasing = 'train',
+    ) -> Scene:
         """Draw a scene: which side the glass is on, three bottles, an order of two of them."""
         shifted = distribution == 'deploy'
         rng = np.random.default_rng([seed, 1 if shifted else 0, _SEED])
@@ -66,7 +69,7 @@ class Cocktail:
         spots = {
             name: layout.spot(x, y) + np.array([*rng.uniform(-0.012, 0.012, 2), 0.0])
             for name, x, y in (('work', 0.615, 0.0), ('coaster', 0.66, 0.14),
-                               (cup.name, 0.575, 0.25), (glass.name, 0.67, -0.265))}
+                               (cup.name, 0.575, 0.25), (glass.name, 0.68, -0.265))}
         homes = _homes(rng, [*bottles, lid.name], layout, board)
         homes.update((name, spots[name]) for name in (cup.name, glass.name))
         for bottle in bottles.values():
@@ -78,7 +81,7 @@ class Cocktail:
         add_mark(spec, 'work', spots['work'], 0.045, (0.85, 0.83, 0.75, 1.0))
         first, second = (bottles[str(name)] for name in
                          rng.choice(sorted(bottles), size=2, replace=False))
-        phrase = PHRASES[int(rng.integers(len(PHRASES)))]
+        phrase = self.phrases.draw(rng, phrasing)
         return Scene(
             task=self.name, distribution=distribution, seed=seed,
             instruction=phrase.format(first=first.colour, second=second.colour), spec=spec,
@@ -107,7 +110,7 @@ def _vessels(
     lid = Lid('lid', radius - cup.wall - play / 2.0, 0.021, radius, 0.06,
               _FELT if shifted else METAL, friction)
     width = rng.uniform(0.026, 0.032) if shifted else rng.uniform(0.028, 0.030)
-    glass = Vessel('glass', width, rng.uniform(0.150, 0.156), 0.040, 0.15, _GLASS, friction)
+    glass = Vessel('glass', width, rng.uniform(0.142, 0.148), 0.040, 0.15, _GLASS, friction)
     return cup, lid, glass
 
 

@@ -29,8 +29,8 @@ from g1_sim.parts.counter import (
     start_posture,
 )
 from g1_sim.postures import STEEP_LIFT, STEEP_PITCH, STEEP_READY_LEFT, steep
-from g1_sim.scene import Distribution, Scene, room
-from g1_sim.tasks.base import Judge
+from g1_sim.scene import Distribution, Phrasing, Scene, room
+from g1_sim.tasks.base import Judge, Phrases
 from g1_sim.tasks.stages import Stage, StagedJudge
 from g1_sim.world import World
 
@@ -83,8 +83,11 @@ class Cooler:
     name = 'cooler'
     time_limit = 15.0
     subtasks: Sequence[str] = ('stowed',)
+    phrases = Phrases(PHRASES, HELD_OUT_PHRASES)
 
-    def scene(self, seed: int, distribution: Distribution = 'train') -> Scene:
+    def scene(
+        self, seed: int, distribution: Distribution = 'train', phrasing: Phrasing = 'train',
+    ) -> Scene:
         """Draw a scene: a cooler, a carton to put into it, one or two other items."""
         shifted = distribution == 'deploy'
         span = _DEPLOY if shifted else _TRAIN
@@ -98,7 +101,7 @@ class Cooler:
         for item in items:
             add_item(spec, item)
         carton = items[0]
-        phrase = PHRASES[int(rng.integers(len(PHRASES)))]
+        phrase = self.phrases.draw(rng, phrasing)
         return Scene(
             task=self.name, distribution=distribution, seed=seed,
             instruction=phrase.format(item=carton.label), spec=spec,

@@ -21,8 +21,8 @@ from g1_sim.parts.counter import (
 )
 from g1_sim.parts.shelf import SHELF_X, add_shelf
 from g1_sim.postures import at_shelf, inward
-from g1_sim.scene import Distribution, Scene, room
-from g1_sim.tasks.base import Judge
+from g1_sim.scene import Distribution, Phrasing, Scene, room
+from g1_sim.tasks.base import Judge, Phrases
 from g1_sim.tasks.stages import Stage, StagedJudge
 from g1_sim.world import World
 
@@ -81,8 +81,11 @@ class Correct:
     name = 'correct'
     time_limit = 18.0
     subtasks: Sequence[str] = ('corrected',)
+    phrases = Phrases(PHRASES, HELD_OUT_PHRASES)
 
-    def scene(self, seed: int, distribution: Distribution = 'train') -> Scene:
+    def scene(
+        self, seed: int, distribution: Distribution = 'train', phrasing: Phrasing = 'train',
+    ) -> Scene:
         """Draw a scene: groups of like items on the shelf, one item astray."""
         shifted = distribution == 'deploy'
         rng = np.random.default_rng([seed, 1 if shifted else 0, _SEED])
@@ -110,7 +113,7 @@ class Correct:
         placements[stray.name] = standing(x, y, height, yaw)
         for item in items:
             add_item(spec, item)
-        phrase = PHRASES[int(rng.integers(len(PHRASES)))]
+        phrase = self.phrases.draw(rng, phrasing)
         return Scene(
             task=self.name, distribution=distribution, seed=seed,
             instruction=phrase.format(item=stray.label), spec=spec, posture=start_posture(),

@@ -13,8 +13,8 @@ from g1_sim.items import Item, ItemSpan, Kind, add_item, draw_looks
 from g1_sim.parts.counter import METAL, add_counter, standing, start_posture
 from g1_sim.parts.door import Door, add_door
 from g1_sim.postures import inward
-from g1_sim.scene import Distribution, Scene, add_fixture, room
-from g1_sim.tasks.base import Judge
+from g1_sim.scene import Distribution, Phrasing, Scene, add_fixture, room
+from g1_sim.tasks.base import Judge, Phrases
 from g1_sim.tasks.stages import Stage, StagedJudge
 from g1_sim.world import World
 
@@ -50,8 +50,11 @@ class Freezer:
     name = 'freezer'
     time_limit = 25.0
     subtasks: Sequence[str] = ('stored',)
+    phrases = Phrases(PHRASES, HELD_OUT_PHRASES)
 
-    def scene(self, seed: int, distribution: Distribution = 'train') -> Scene:
+    def scene(
+        self, seed: int, distribution: Distribution = 'train', phrasing: Phrasing = 'train',
+    ) -> Scene:
         """Draw a scene: a freezer hinged left or right, two items, one of them named."""
         shifted = distribution == 'deploy'
         rng = np.random.default_rng([seed, 1 if shifted else 0, _KEY])
@@ -66,7 +69,7 @@ class Freezer:
         for item in items:
             add_item(spec, item)
         target = items[int(rng.integers(len(items)))]
-        phrase = PHRASES[int(rng.integers(len(PHRASES)))]
+        phrase = self.phrases.draw(rng, phrasing)
         return Scene(
             task=self.name, distribution=distribution, seed=seed,
             instruction=phrase.format(item=target.label), spec=spec,

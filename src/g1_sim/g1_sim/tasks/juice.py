@@ -16,8 +16,8 @@ from g1_sim.parts.counter import Layout, add_counter, add_mark, start_posture
 from g1_sim.parts.lid import Lid, add_lid
 from g1_sim.parts.pot import Pot, add_pot
 from g1_sim.parts.vessel import add_vessel
-from g1_sim.scene import Distribution, Scene, room
-from g1_sim.tasks.base import Judge
+from g1_sim.scene import Distribution, Phrasing, Scene, room
+from g1_sim.tasks.base import Judge, Phrases
 from g1_sim.tasks.pouring import Pouring, PouringJudge
 from g1_sim.tasks.serving import (
     TRAY_RADIUS,
@@ -87,8 +87,11 @@ class Juice:
     time_limit = 75.0
     subtasks: Sequence[str] = (
         'opened', 'first fruit', 'second fruit', 'closed', 'pressed', 'poured', 'served')
+    phrases = Phrases(PHRASES, HELD_OUT_PHRASES)
 
-    def scene(self, seed: int, distribution: Distribution = 'train') -> Scene:
+    def scene(
+        self, seed: int, distribution: Distribution = 'train', phrasing: Phrasing = 'train',
+    ) -> Scene:
         """Draw a scene: which hand leads, which fruits, where all stands."""
         shifted = distribution == 'deploy'
         rng = np.random.default_rng([seed, 1 if shifted else 0, _CONSTANT])
@@ -136,7 +139,7 @@ class Juice:
             'glass': (spot(0.68, -0.21) + 0.001 * _UP, _IDENTITY),
             **{fruit.name: (place + (fruit.radius + 0.0005) * _UP, _IDENTITY)
                for fruit, place in zip(fruits, places)}}
-        phrase = PHRASES[int(rng.integers(len(PHRASES)))]
+        phrase = self.phrases.draw(rng, phrasing)
         return Scene(
             task=self.name, distribution=distribution, seed=seed,
             instruction=phrase.format(first=labels[0], second=labels[1], tray=colour),

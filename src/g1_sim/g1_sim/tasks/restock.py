@@ -21,8 +21,8 @@ from g1_sim.parts.counter import (
 )
 from g1_sim.parts.shelf import SHELF_X, add_shelf
 from g1_sim.postures import inward
-from g1_sim.scene import Distribution, Scene, room
-from g1_sim.tasks.base import Judge, Terminal, Verdict
+from g1_sim.scene import Distribution, Phrasing, Scene, room
+from g1_sim.tasks.base import Judge, Phrases, Terminal, Verdict
 from g1_sim.world import World
 
 Array = NDArray[np.float64]
@@ -51,8 +51,11 @@ class Restock:
     name = 'restock'
     time_limit = 15.0
     subtasks: Sequence[str] = ('placed',)
+    phrases = Phrases(PHRASES, HELD_OUT_PHRASES)
 
-    def scene(self, seed: int, distribution: Distribution = 'train') -> Scene:
+    def scene(
+        self, seed: int, distribution: Distribution = 'train', phrasing: Phrasing = 'train',
+    ) -> Scene:
         """Draw a scene: 2 or 3 items, one of them and a level named."""
         shifted = distribution == 'deploy'
         rng = np.random.default_rng([seed, 1 if shifted else 0])
@@ -68,7 +71,7 @@ class Restock:
             add_item(spec, item)
         target = items[int(rng.integers(len(items)))]
         level = int(rng.integers(len(LEVELS)))
-        phrase = PHRASES[int(rng.integers(len(PHRASES)))]
+        phrase = self.phrases.draw(rng, phrasing)
         return Scene(
             task=self.name, distribution=distribution, seed=seed,
             instruction=phrase.format(item=target.label, level=LEVELS[level]),

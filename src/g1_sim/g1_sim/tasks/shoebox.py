@@ -13,8 +13,8 @@ from g1_sim.parts.carton import OPEN, Carton, add_carton
 from g1_sim.parts.counter import add_counter, add_mark, standing, start_posture
 from g1_sim.parts.shoe import Shoe, add_shoe
 from g1_sim.postures import inward_from_above
-from g1_sim.scene import Distribution, Scene, room
-from g1_sim.tasks.base import Judge
+from g1_sim.scene import Distribution, Phrasing, Scene, room
+from g1_sim.tasks.base import Judge, Phrases
 from g1_sim.tasks.stages import Stage, StagedJudge
 from g1_sim.world import World
 
@@ -57,8 +57,11 @@ class Shoebox:
     subtasks: Sequence[str] = (
         'take the first shoe', 'pack the first shoe', 'take the second shoe',
         'pack the second shoe', 'close the lid', 'slide the box onto the mark')
+    phrases = Phrases(PHRASES, HELD_OUT_PHRASES)
 
-    def scene(self, seed: int, distribution: Distribution = 'train') -> Scene:
+    def scene(
+        self, seed: int, distribution: Distribution = 'train', phrasing: Phrasing = 'train',
+    ) -> Scene:
         """Draw a scene: a shoe on either side of the open box, one of them to go first."""
         shifted = distribution == 'deploy'
         rng = np.random.default_rng([seed, 1 if shifted else 0, _KEY])
@@ -85,7 +88,7 @@ class Shoebox:
             add_shoe(spec, shoe, COLOURS[colour])
             placements[shoe.name] = _place(rng, shoe, side, counter)
         first = int(rng.integers(2))
-        phrase = PHRASES[int(rng.integers(len(PHRASES)))]
+        phrase = self.phrases.draw(rng, phrasing)
         return Scene(
             task=self.name, distribution=distribution, seed=seed,
             instruction=phrase.format(colour=colour, first=SIDES[first]), spec=spec,

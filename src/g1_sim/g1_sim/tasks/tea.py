@@ -12,8 +12,8 @@ from g1_sim.parts.counter import Layout, add_counter, add_mark, start_posture
 from g1_sim.parts.lid import Lid, add_lid
 from g1_sim.parts.pot import Pot, add_pot
 from g1_sim.parts.vessel import add_vessel, pours
-from g1_sim.scene import Distribution, Scene, room
-from g1_sim.tasks.base import Judge
+from g1_sim.scene import Distribution, Phrasing, Scene, room
+from g1_sim.tasks.base import Judge, Phrases
 from g1_sim.tasks.pouring import Pouring, PouringJudge
 from g1_sim.tasks.serving import (
     TRAY_RADIUS,
@@ -57,8 +57,11 @@ class Tea:
     name = 'tea'
     time_limit = 75.0
     subtasks: Sequence[str] = ('opened', 'leaves in', 'closed', 'poured', 'served')
+    phrases = Phrases(PHRASES, HELD_OUT_PHRASES)
 
-    def scene(self, seed: int, distribution: Distribution = 'train') -> Scene:
+    def scene(
+        self, seed: int, distribution: Distribution = 'train', phrasing: Phrasing = 'train',
+    ) -> Scene:
         """Draw a scene: which hand leads, which leaves, where all stands."""
         shifted = distribution == 'deploy'
         rng = np.random.default_rng([seed, 1 if shifted else 0, _CONSTANT])
@@ -99,7 +102,7 @@ class Tea:
             'pitcher': (spot(0.55, 0.0, 0.008) + 0.001 * _UP, _IDENTITY),
             'cup': (spot(0.67, -0.200, 0.008) + 0.001 * _UP, _IDENTITY),
             'caddy': (spot(0.55, -0.15) + 0.001 * _UP, _IDENTITY)}
-        phrase = PHRASES[int(rng.integers(len(PHRASES)))]
+        phrase = self.phrases.draw(rng, phrasing)
         return Scene(
             task=self.name, distribution=distribution, seed=seed,
             instruction=phrase.format(leaf=leaf, tray=colour),
