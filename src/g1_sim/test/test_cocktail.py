@@ -27,7 +27,7 @@ def pouring_pose(world, height, into):
 
 def place_cup(world, judge):
     facts = world.scene.facts
-    put(world, 'cup', (*facts['work'], facts['counter'] + 0.001))
+    put(world, 'cup', facts['work'] + 0.001 * UP)
     return run(world, judge, 15)
 
 

@@ -39,7 +39,8 @@ def test_only_the_instruction_differs_with_held_out_phrases(name):
     for seed in range(6):
         usual, other = task.scene(seed), task.scene(seed, phrasing='held_out')
         assert any(re.fullmatch(pattern(text), usual.instruction) for text in task.phrases.train)
-        assert any(re.fullmatch(pattern(text), other.instruction) for text in task.phrases.held_out)
+        held_out = task.phrases.held_out
+        assert any(re.fullmatch(pattern(text), other.instruction) for text in held_out)
         assert World(usual).state().tobytes() == World(other).state().tobytes()
         assert usual.spec.to_xml() == other.spec.to_xml()
     said = {task.scene(seed, phrasing='held_out').instruction for seed in range(20)}
