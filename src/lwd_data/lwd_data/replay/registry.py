@@ -30,6 +30,8 @@ class Registry:
         self.db = database.connect(store, write=True)
         self._journal = Journal(store / JOURNAL)
         self._lines: list[Line] = []
+        # Sequence and chain of the newest registration, within a transaction.
+        self._head = (0, database.START)
         with self.transaction():
             pass
 
@@ -43,6 +45,7 @@ class Registry:
         try:
             self.db.execute('BEGIN IMMEDIATE')
             try:
+                self._head = database.head(self.db)
                 self._catch_up()
                 size, self._lines = self._journal.size(), []
                 yield
@@ -68,7 +71,7 @@ class Registry:
             folder: Where the episode lies; no part of the chain, so that stores can be moved.
             content: See database.segment_content and database.description_content.
         """
-        sequence, chain = database.head(self.db)
+        sequence, chain = self._head
         self._add(database.line(sequence + 1, folder, database.link(chain, content), content))
 
     def add_pin(self, name: str, snapshot: str, time: float) -> None:
@@ -106,7 +109,7 @@ class Registry:
             self.db.execute('INSERT INTO pins VALUES (?, ?, ?)',
                             (line['pin'], line['snapshot'], line['time']))
             return
-        sequence, chain = database.head(self.db)
+        sequence, chain = self._head
         kind, name, *content = line['content']
         following = database.link(chain, line['content'])
         if (sequence + 1, following.hex()) != (line['sequence'], line['chain']):
@@ -129,6 +132,7 @@ class Registry:
             self.db.execute(
                 'INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
                 (sequence + 1, number, *content, following))
+        self._head = (sequence + 1, following)
 
 
 def rebuild(store: Path) -> None:
