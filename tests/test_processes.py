@@ -23,7 +23,7 @@ from g1_sim.experts import expert_for
 from lwd_bringup.config import load
 from lwd_bringup.nodes import environment, plan
 from lwd_bringup.supervise import Supervised
-from lwd_msgs.msg import ExecutedCommand, Tick
+from lwd_msgs.msg import ControlStep, ExecutedCommand, Tick
 from lwd_msgs.srv import Reset
 from lwd_ros.qos import RECORD
 
@@ -51,6 +51,8 @@ class Listener:
         self.node.create_subscription(
             ExecutedCommand, 'executed_command', self.executed.append, RECORD)
         self.node.create_subscription(Tick, 'tick', self.ticks.append, RECORD)
+        self.steps = []
+        self.node.create_subscription(ControlStep, 'control_step', self.steps.append, RECORD)
         self.reset = self.node.create_client(Reset, 'reset')
 
     def until(self, condition):
@@ -59,8 +61,8 @@ class Listener:
             assert time.monotonic() < end, 'nothing came'
             rclpy.spin_once(self.node, timeout_sec=0.1)
 
-    def followed(self):
-        return self.executed and self.executed[-1].state == ExecutedCommand.STATE_ACTIVE
+    def driven(self):
+        return self.steps and self.steps[-1].source == ControlStep.SOURCE_EXPERT
 
     def drain(self):
         """Take what is still queued."""
@@ -103,7 +105,7 @@ def test_an_episode_in_lockstep_is_the_same_under_ros_as_in_process(
     steps = 120
     config, variables = settings(ros_domain)
     with Supervised(plan(config), tmp_path, environment=variables).running():
-        listener.until(lambda: listener.followed() and listener.reset.service_is_ready())
+        listener.until(lambda: listener.driven() and listener.reset.service_is_ready())
         future = listener.reset.call_async(Reset.Request(seed=7))
         listener.until(future.done)
         assert future.result().success

@@ -59,7 +59,7 @@ def run(
             '/' + config.robot, cameras, lockstep=config.driver.mode == LOCKSTEP)
         try:
             with console.status('starting the robot'):
-                runner.wait_ready(commanded=config.expert)
+                runner.wait_ready(commanded=config.expert, watched=config.operator)
             with Progress(
                 TextColumn('{task.description}'), BarColumn(),
                 TextColumn('{task.completed}/{task.total} episodes, {task.fields[done]} done'),

@@ -10,13 +10,14 @@ from functools import partial
 
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from sensor_msgs.msg import CompressedImage
+from sensor_msgs.msg import CompressedImage, Joy
 
 from g1_driver.loop import RATE
 from lwd_bringup.errors import BringupError
 from lwd_msgs.msg import ControlStep, ExecutedCommand, Reward, Tick
 from lwd_msgs.srv import Reset
 from lwd_ros.convert import to_ns
+from lwd_ros.latest import Latest
 from lwd_ros.qos import RECORD, SENSOR_RECORD
 
 _READY_SECONDS = 60.0
@@ -76,7 +77,7 @@ class EpisodeRunner(Node):
         self._announced: dict[str, set[int]] = {name: set() for name in cameras}
         self._arrived: dict[str, set[int]] = {name: set() for name in cameras}
         self._frames: dict[str, list[bytes]] = {name: [] for name in cameras}
-        self._followed = False
+        self._driven = False
         self._clipped = 0
         self._first_ticks: dict[int, int] = {}
         self._wanted = -1
@@ -85,7 +86,7 @@ class EpisodeRunner(Node):
         self.create_subscription(Tick, 'tick', self._on_tick, RECORD)
         self.create_subscription(ExecutedCommand, 'executed_command', self._on_executed, RECORD)
         self.create_subscription(
-            ControlStep, 'control_step', lambda message: self.steps.take(message.tick), RECORD)
+            ControlStep, 'control_step', self._on_step, RECORD)
         self.create_subscription(Reward, 'reward', self._on_reward, RECORD)
         for name in cameras:
             self.create_subscription(
@@ -106,9 +107,13 @@ class EpisodeRunner(Node):
             for camera, stamp in zip(message.cameras, message.image_stamps):
                 self._announced[camera].add(to_ns(stamp))
 
+    def _on_step(self, message: ControlStep) -> None:
+        self.steps.take(message.tick)
+        # The arbiter answers ticks also when nobody drives; those hold.
+        self._driven = message.source not in (ControlStep.SOURCE_HOLD, ControlStep.SOURCE_ESTOP)
+
     def _on_executed(self, message: ExecutedCommand) -> None:
         self.executed.take(message.tick)
-        self._followed = message.state == ExecutedCommand.STATE_ACTIVE
         # Blending at the start of an episode is meant; other clips change what was asked.
         if any(clip & ~ExecutedCommand.CLIP_BLEND for clip in message.clips):
             self._clipped += 1
@@ -129,20 +134,23 @@ class EpisodeRunner(Node):
         self._arrived[camera].add(to_ns(message.header.stamp))
         self._frames[camera].append(bytes(message.data))
 
-    def wait_ready(self, *, commanded: bool) -> None:
+    def wait_ready(self, *, commanded: bool, watched: bool = False) -> None:
         """Wait until the robot ticks and can be reset.
 
         Args:
-            commanded: Whether somebody commands it, whose commands must be followed first.
+            commanded: Whether somebody drives it, who must be in control first.
+            watched: Whether the scripted operator watches it, who must have a pad in hand first.
 
         Raises:
             BringupError: It does not, within a minute.
         """
+        joy = Latest(self, Joy, 'joy') if watched else None
         until = time.monotonic() + _READY_SECONDS
         while time.monotonic() < until:
             self._executor.spin_once(timeout_sec=0.1)
-            following = self._followed or not commanded
-            if self.ticks.received and following and self._reset.service_is_ready():
+            driven = self._driven or not commanded
+            driven = driven and (joy is None or joy.get() is not None)
+            if self.ticks.received and driven and self._reset.service_is_ready():
                 return
         raise BringupError(
             f'no tick from {self.get_namespace()} within {_READY_SECONDS:g} s; is another fleet '

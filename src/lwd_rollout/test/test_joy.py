@@ -59,10 +59,10 @@ def test_a_failing_policy_is_rescued_through_joy_as_in_one_process(station, seed
     """Bit for bit: the operator's joy, teleoperation and arbitration over topics."""
     found = station()
     found.add(OperatorNode, **OPERATOR)
-    found.add(TeleopNode, pad='operator', operator_id='oracle', wait=PATIENCE)
+    teleop = found.add(TeleopNode, pad='operator', operator_id='oracle', wait=PATIENCE)
     found.add(ExpertNode, flaws__weak_grip=1.0)
-    found.until(lambda: found.source() == ControlStep.SOURCE_EXPERT and found.interventions,
-                'all nodes')
+    found.until(lambda: found.source() == ControlStep.SOURCE_EXPERT and found.interventions
+                and not teleop.teleop.controls.lost(teleop._now_ns), 'all nodes')
     count = found.reset(seed)
     found.finish(count)
     steps = found.episode(count)
