@@ -18,6 +18,8 @@ from lwd_rollout.runner import Setting, expert, run_episode
 class Witness:
     """A controller that keeps what it sees."""
 
+    version, chunk_id, chunk_index = '', 0, 0
+
     def __init__(self, world, inner):
         self.inner, self.source = inner, inner.source
         self.features = SceneFeatures(world)
@@ -29,6 +31,9 @@ class Witness:
         for frame in observation.frames:
             self.images.append(from_jpeg(to_jpeg(frame.rgb, 90)))
         return self.inner.act(observation)
+
+    def interrupted(self):
+        self.inner.interrupted()
 
 
 def sample(store, folder, **config):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where training runs: device, precision, and one of several processes.
 
-Data parallelism is PyTorch's own (DDP, or FSDP2's fully_shard). Random numbers are drawn for the
+Data parallelism is PyTorch's own (DDP). Random numbers are drawn for the
 whole batch and each rank takes its rows, so that W processes compute what one would.
 """
 
@@ -18,19 +18,16 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from lwd_learner.errors import ConfigError
-from lwd_learner.sharding import shard
 
 
 @dataclass(frozen=True)
 class EngineConfig:
-    """Device and parallelism."""
+    """Device and precision."""
 
     device: str = 'auto'
     """auto takes a GPU if there is one."""
     precision: Literal['auto', 'fp32', 'bf16'] = 'auto'
     """bf16 computes losses under autocast; auto does so on a GPU."""
-    parallel: Literal['ddp', 'fsdp'] = 'ddp'
-    """With several processes: gradients averaged, or parameters sharded."""
     threads: int = 0
     """Of PyTorch on a CPU; 0 leaves its choice."""
     compile: bool = False
@@ -72,17 +69,9 @@ class Engine:
         """
         if self.world_size == 1:
             return torch.compile(module) if self.config.compile else module
-        if self.config.parallel == 'fsdp':
-            return shard(module)
         ids = [self.device.index] if self.device.type == 'cuda' else None
         return nn.parallel.DistributedDataParallel(
             module, device_ids=ids, find_unused_parameters=True)
-
-    def place(self, module: nn.Module) -> nn.Module:
-        """Lay out a copy that is not trained, an average or a target, like those that are."""
-        if self.world_size > 1 and self.config.parallel == 'fsdp':
-            return shard(module)
-        return module
 
     @contextmanager
     def autocast(self) -> Iterator[None]:

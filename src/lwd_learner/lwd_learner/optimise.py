@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from lwd_learner.errors import ConfigError, DivergedError
-from lwd_learner.sharding import full_state, load_optimiser, load_state, optimiser_state
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,6 @@ class Optimiser:
             config: How.
             total: Updates of the cosine; 0 keeps the rate constant.
         """
-        self._module = module
         self.parameters = [one for one in module.parameters() if one.requires_grad]
         self.config, self.total = config, total
         self.count = 0
@@ -76,7 +74,7 @@ class Optimiser:
                 f'the loss of {what} is {float(loss.detach())}; nothing was changed by it')
         self._adam.zero_grad(set_to_none=True)
         loss.backward()
-        norm = float(_full(nn.utils.clip_grad_norm_(self.parameters, self.config.clip)))
+        norm = float(nn.utils.clip_grad_norm_(self.parameters, self.config.clip))
         if not math.isfinite(norm):
             self._adam.zero_grad(set_to_none=True)
             raise DivergedError(f'the gradient of {what} is not finite; nothing was changed by it')
@@ -89,19 +87,13 @@ class Optimiser:
 
     def state(self) -> dict[str, Any]:
         """Return what is to be restored."""
-        return {'adam': optimiser_state(self._module, self._adam), 'count': self.count,
+        return {'adam': self._adam.state_dict(), 'count': self.count,
                 'total': self.total}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take back what `state` returned."""
-        load_optimiser(self._module, self._adam, state['adam'])
+        self._adam.load_state_dict(state['adam'])
         self.count, self.total = state['count'], state['total']
-
-
-def _full(value: Tensor) -> Tensor:
-    """Return a tensor whole, where it is sharded."""
-    whole = getattr(value, 'full_tensor', None)
-    return whole() if whole is not None else value
 
 
 @torch.no_grad()
@@ -114,4 +106,4 @@ def move_towards(slow: nn.Module, fast: nn.Module, rate: float) -> None:
 @torch.no_grad()
 def copy_weights(target: nn.Module, source: nn.Module) -> None:
     """Make a network equal to another one, its normalisation included."""
-    load_state(target, full_state(source))
+    target.load_state_dict(source.state_dict())

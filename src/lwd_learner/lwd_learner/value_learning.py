@@ -18,7 +18,6 @@ from lwd_learner.engine import Engine
 from lwd_learner.errors import ConfigError
 from lwd_learner.imitation import Sample
 from lwd_learner.optimise import Optimiser, OptimiserConfig, copy_weights, move_towards
-from lwd_learner.sharding import full_state, load_state
 from lwd_learner.td import Returns
 from lwd_policy.config import PolicyConfig
 from lwd_policy.critic import Critic, CriticConfig, pessimistic
@@ -66,7 +65,6 @@ class ValueLearner:
         self.target = Critic(sizes, policy).to(engine.device).requires_grad_(False)
         copy_weights(self.target, self.critic)
         self.trained = engine.wrap(self.critic)
-        engine.place(self.target)
         self.optimiser = Optimiser(self.critic, config.optimiser, total)
         self.support = config.divl.support(engine.device)
 
@@ -154,11 +152,11 @@ class ValueLearner:
 
     def state(self) -> dict[str, Any]:
         """Return what is to be restored."""
-        return {'critic': full_state(self.critic), 'target': full_state(self.target),
+        return {'critic': self.critic.state_dict(), 'target': self.target.state_dict(),
                 'optimiser': self.optimiser.state()}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take back what `state` returned."""
-        load_state(self.critic, state['critic'])
-        load_state(self.target, state['target'])
+        self.critic.load_state_dict(state['critic'])
+        self.target.load_state_dict(state['target'])
         self.optimiser.restore(state['optimiser'])

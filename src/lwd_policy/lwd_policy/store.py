@@ -102,10 +102,8 @@ def load_critic(folder: Path) -> Critic:
 
 
 def _tensors(network: torch.nn.Module) -> dict[str, torch.Tensor]:
-    # A sharded network gives its state in parts.
-    whole = {name: value.full_tensor() if hasattr(value, 'full_tensor') else value
-             for name, value in network.state_dict().items()}
-    return {name: value.detach().cpu().contiguous() for name, value in whole.items()}
+    return {name: value.detach().cpu().contiguous()
+            for name, value in network.state_dict().items()}
 
 
 def _fill(network: torch.nn.Module, tensors: Mapping[str, torch.Tensor], folder: Path) -> None:

@@ -16,7 +16,6 @@ from lwd_learner.engine import Engine
 from lwd_learner.errors import DataError
 from lwd_learner.imitation import Sample, matching
 from lwd_learner.optimise import Optimiser, OptimiserConfig, copy_weights, move_towards
-from lwd_learner.sharding import full_state, load_state
 from lwd_policy.config import PolicyConfig
 from lwd_policy.observation import Observation, from_replay
 from lwd_policy.policy import FlowPolicy
@@ -73,7 +72,6 @@ class TrainedPolicy:
         self.network = FlowPolicy(config).to(engine.device)
         self.average = copy.deepcopy(self.network).requires_grad_(False)
         self.trained = engine.wrap(self.network)
-        engine.place(self.average)
         self._config = optimiser
         self.optimiser = Optimiser(self.network, optimiser, total)
 
@@ -117,13 +115,13 @@ class TrainedPolicy:
 
     def state(self) -> dict[str, Any]:
         """Return what is to be restored."""
-        return {'network': full_state(self.network), 'average': full_state(self.average),
+        return {'network': self.network.state_dict(), 'average': self.average.state_dict(),
                 'optimiser': self.optimiser.state(), 'config': asdict(self._config)}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take back what `state` returned."""
-        load_state(self.network, state['network'])
-        load_state(self.average, state['average'])
+        self.network.load_state_dict(state['network'])
+        self.average.load_state_dict(state['average'])
         self._config = OptimiserConfig(**state['config'])
         self.optimiser = Optimiser(
             self.network, self._config, state['optimiser']['total'])
