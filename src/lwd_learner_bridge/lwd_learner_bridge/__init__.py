@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Between robots and the learner: segments up, policies down."""

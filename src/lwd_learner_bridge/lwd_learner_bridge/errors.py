@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Errors of lwd_learner_bridge."""
+
+
+class BridgeError(Exception):
+    """Base of the errors of this package."""
