@@ -95,7 +95,7 @@ def test_deployment_is_shifted():
 
 @pytest.mark.parametrize('distribution', ['train', 'deploy'])
 def test_the_expert_does_the_task(distribution):
-    """A sample; `make bench NAME=expert` measures the rate."""
+    """A sample; `make bench NAME=tasks` measures the score."""
     done = sum(
         perform(*start(seed, distribution)).terminal is Terminal.SUCCESS for seed in range(5))
     assert done >= 4

@@ -136,7 +136,7 @@ def test_deployment_is_shifted():
 
 @pytest.mark.parametrize('distribution', ['train', 'deploy'])
 def test_the_expert_does_the_task(distribution):
-    """A sample; `make bench NAME=expert` measures the rate."""
+    """A sample; `make bench NAME=tasks` measures the score."""
     scores = [perform(*start(seed, distribution)).score for seed in range(5)]
     assert np.mean(scores) >= 0.9
 

@@ -38,9 +38,8 @@ def test_only_the_instruction_differs_with_held_out_phrases(name):
     task = tasks.get(name)
     for seed in range(6):
         usual, other = task.scene(seed), task.scene(seed, phrasing='held_out')
-        assert any(re.fullmatch(pattern(text), usual.instruction) for text in task.phrases.train)
-        held_out = task.phrases.held_out
-        assert any(re.fullmatch(pattern(text), other.instruction) for text in held_out)
+        for scene, known in ((usual, task.phrases.train), (other, task.phrases.held_out)):
+            assert any(re.fullmatch(pattern(text), scene.instruction) for text in known)
         assert World(usual).state().tobytes() == World(other).state().tobytes()
         assert usual.spec.to_xml() == other.spec.to_xml()
     said = {task.scene(seed, phrasing='held_out').instruction for seed in range(20)}

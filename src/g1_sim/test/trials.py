@@ -69,6 +69,28 @@ def perform(world, judge, flaws=None, *, until=lambda verdict: False, after=lamb
     return verdict
 
 
+def take_over(world, judge, name):
+    """Let an expert lift a thing, then another one begin; returns the second one's verdict.
+
+    Asserts that the second one first puts the thing down, upright, wherever it was held.
+    """
+    height = world.body_position(name)[2] + 0.035
+    perform(world, judge, until=lambda _: world.body_position(name)[2] > height)
+    assert world.touched_by_robot(name)
+    lean, down = [], []
+
+    def watch():
+        if not down:
+            lean.append(world.body_rotation(name)[2, 2])
+        if not world.touched_by_robot(name):
+            down.append(world.body_position(name)[2])
+
+    verdict = perform(world, judge, after=watch)
+    assert min(lean) > 0.9
+    assert down[0] < height - 0.02
+    return verdict
+
+
 def assert_remembered(start, world, judge, steps=40):
     """Assert that another world and judge, given their state and memory, come to the same."""
     state, memory = world.state(), judge.memory()

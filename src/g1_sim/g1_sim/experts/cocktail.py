@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from g1_sim.experts.grasp import (
     UP,
     Thing,
+    closed_around,
     grasp_point,
     holds,
     let_go_upwards,
@@ -35,14 +36,17 @@ _ATTEMPTS = 3
 _CLEAR = 0.22
 # How far above its grasp it lines up before the shelf, to pass over a glass on its way, m.
 _OVER_SHELF = 0.04
+# How far a hand stays closed that comes to the lid beside the other hand, 0 to 1.
 _NARROW = 0.5
 _STROKES, _STROKE = 3, 0.075
 # How far to the hand's own side of the work spot it is shaken, and how high, m.
 _ASIDE, _SHAKEN_AT = 0.10, 0.07
-# How far the hand that holds the cup up turns inwards, rad, to stay clear of the other one.
+# How far the hand that holds the cup up turns inwards, rad, to stay clear of the other one, and
+# how high it holds it, m.
 _HOLDING, _HELD_AT = 0.65, 0.05
 # A bottle on its way passes so far over the shaker, m, and with it over the taller glass.
 _OVER_GLASS = 0.06
+# How long it pours, and how far before the middle of the mouth, m, for the fingers' sake.
 _POUR_SECONDS, _SHORT = 0.85, 0.010
 # Where the glass changes hands, as a place of the layout, its base above the counter, to pass over
 # the cup, and how far below its rim the taker holds it, m.
@@ -54,7 +58,7 @@ def cocktail(expert: Expert) -> Script:
     expert.pace = _PACE
     world, facts = expert.world, expert.world.scene.facts
     bar = _Cocktail(expert)
-    yield from free_hands(expert, bar.things, lambda _, thing: bar.place_of(thing.name))
+    yield from bar.begin()
     first, second = facts['order']
     if expert.flaws.wrong_item:
         first = next(name for name in facts['bottles'] if name not in facts['order'])
@@ -82,6 +86,19 @@ class _Cocktail:
         self.things: tuple[Thing, ...] = (
             *self.facts['bottles'].values(), self.cup, self.lid, self.glass)
         self.turns = Turns(expert)
+
+    def begin(self) -> Script:
+        """Put down what is in a hand."""
+        opening = any(closed_around(self.expert, side, self.cup) for side in (0, 1))
+
+        def place(_: int, thing: Thing) -> Array:
+            # A lid that was on its way to a cup that stands has not been on it yet.
+            if thing is self.lid and not opening:
+                home: Array = self.facts['homes']['lid']
+                return home
+            return self.place_of(thing.name)
+
+        yield from free_hands(self.expert, self.things, place)
 
     def place_of(self, name: str) -> Array:
         """Return where a thing belongs: the cup on its spot, the lid where the cup was."""

@@ -29,6 +29,8 @@ Array = NDArray[np.float64]
 LIFT = 0.05
 """How far something is lifted before it is carried away, m."""
 _TILT = 1.40
+# Peak speed at which something is let down: it would slip through the fingers, m/s.
+_LOWERING = 0.25
 # How far over a rim a lip is tilted, m.
 _LIP = 0.012
 # How far in front of its place on a shelf a thing comes in, and how far a hand backs off, past
@@ -42,7 +44,7 @@ _TAKING, _GIVING, _NARROW, _FROM = 1.5, 1.4, 0.2, 0.12
 
 def carry(
     expert: Expert, side: int, thing: Thing, goal: Array, *, yaw: float | None = None,
-    level: bool = True, swing: bool = False,
+    level: bool = True, swing: bool = False, speed: float | None = None,
 ) -> Script:
     """Bring a held thing's origin over a spot.
 
@@ -54,6 +56,7 @@ def carry(
         yaw: The hand's yaw there, rad; what suits the arm by default.
         level: Whether to hold it upright, however it hangs in the hand.
         swing: Whether to go in joint space, which is quicker over a long way.
+        speed: Peak speed, m/s; that of the pace by default.
     """
     hand, turned = expert.hand(side)
     body = expert.world.body_rotation(thing.name)
@@ -67,7 +70,7 @@ def carry(
         position = goal - rotation @ inside
     if swing:
         yield from expert.swing(side, position, rotation)
-    yield from expert.move(side, position, rotation)
+    yield from expert.move(side, position, rotation, speed=speed)
 
 
 def put(
@@ -101,7 +104,7 @@ def put(
     low = goal + 0.002 * UP
     if within is None:
         # Once more from here: how it hangs in the hand is seen now.
-        yield from carry(expert, side, thing, low)
+        yield from carry(expert, side, thing, low, speed=_LOWERING)
     else:
         _, rotation = expert.hand(side)
         yield from expert.adjust(

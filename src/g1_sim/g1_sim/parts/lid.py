@@ -14,6 +14,7 @@ from g1_sim.world import World
 
 Array = NDArray[np.float64]
 
+_CYLINDER, _CAPSULE = mujoco.mjtGeom.mjGEOM_CYLINDER, mujoco.mjtGeom.mjGEOM_CAPSULE
 # Radius and length of the knob, thickness of the flange, m; where on the knob a hand holds it.
 _KNOB = (0.0155, 0.052)
 _FLANGE = 0.010
@@ -63,16 +64,18 @@ def add_lid(spec: mujoco.MjSpec, lid: Lid) -> None:
     body = spec.worldbody.add_body(name=lid.name)
     body.add_freejoint(name=lid.name)
     knob, tall = _KNOB
-    quarter = lid.depth / 4.0
-    # With its weight in the flange it neither topples nor slips through the fingers.
-    for part, radius, half, at, share in (
-            ('', lid.flange, _FLANGE / 2.0, lid.depth + _FLANGE / 2.0, 0.5),
-            ('/lead', lid.plug - _LEAD, quarter, quarter, 0.15),
-            ('/plug', lid.plug, quarter, 3.0 * quarter, 0.15),
-            ('/knob', knob, tall / 2.0, lid.depth + _FLANGE + tall / 2.0, 0.2)):
+    quarter, stem = lid.depth / 4.0, (tall - knob) / 2.0
+    # With its weight in the flange it does not topple.
+    for part, kind, radius, half, at, share in (
+            ('', _CYLINDER, lid.flange, _FLANGE / 2.0, lid.depth + _FLANGE / 2.0, 0.5),
+            ('/lead', _CYLINDER, lid.plug - _LEAD, quarter, quarter, 0.15),
+            ('/plug', _CYLINDER, lid.plug, quarter, 3.0 * quarter, 0.15),
+            # A capsule, its lower end in the flange: flat pads hold it by two points each, where a
+            # cylinder as thin as this would slip.
+            ('/knob', _CAPSULE, knob, stem, lid.depth + _FLANGE + stem, 0.2)):
         body.add_geom(
-            name=lid.name + part, type=mujoco.mjtGeom.mjGEOM_CYLINDER, size=(radius, half, 0),
-            pos=(0, 0, at), mass=share * lid.mass, rgba=lid.rgba, **graspable(lid.friction))
+            name=lid.name + part, type=kind, size=(radius, half, 0), pos=(0, 0, at),
+            mass=share * lid.mass, rgba=lid.rgba, **graspable(lid.friction))
 
 
 def seated(world: World, lid: Lid, rim: Array, axis: Array, play: float) -> bool:
