@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lwd_data.scene_layout import LAYOUTS
-from lwd_policy.looks import mentioned
 from lwd_policy.config import ACTION_DIM, STATE_DIM, PolicyConfig
 from lwd_policy.errors import LayoutError
 from lwd_policy.image_encoder import ImageTokens
 from lwd_policy.kinematics import HandKinematics, reach
+from lwd_policy.looks import mentioned
 from lwd_policy.normalise import Quantiles
 from lwd_policy.observation import Observation
 from lwd_policy.scene_encoder import SceneTokens, TokenPooling

@@ -2,7 +2,7 @@
 """Words for colours and shapes, and what they look like: what a pretrained model would bring.
 
 A few hundred scenes are too few to learn from imitation alone which body "the red can" is: a
-network rather memorises the scenes. Which look such words mean is common knowledge, so it is given.
+network rather memorises the scenes. What such words look like is common knowledge, so it is given.
 """
 
 from __future__ import annotations
