@@ -5,7 +5,7 @@
         checkpoint.pt, metrics.jsonl, tensorboard/   as the trainer writes them
         start/                                       the policy and critic that it began from
         policy/, critic/                             of the last round
-        published/                                   what robots are to run, see lwd_policy.published
+        published/                                   see lwd_policy.published
 
 It can be killed at any update: the trainer resumes to the same numbers, on the same snapshot, and
 a round that was finished but not yet published is published then, never an older one as new.
@@ -122,6 +122,7 @@ class OnlineLearner:
         self.engine = Engine(config.train.engine)
         self.algorithm = self._make()
         self._phase = ''
+        self._latest = self.published.latest()
         self._replay: Replay | None = None
         self._looked_at = -1
         """Sequence of the catalogue when it was last looked at."""
@@ -171,7 +172,7 @@ class OnlineLearner:
     @property
     def standing(self) -> Standing:
         """What it has done so far."""
-        progress, latest = self.trainer.progress, self.published.latest()
+        progress, latest = self.trainer.progress, self._latest
         return Standing(
             round=progress.round, update=progress.step, phase=self._phase,
             snapshot='' if self._snapshot is None else self._snapshot.id,
@@ -182,9 +183,10 @@ class OnlineLearner:
 
     def publish_start(self) -> Publication | None:
         """Publish the policy that the run began from, if nothing was published yet."""
-        if self.published.latest() is not None:
+        if self._latest is not None:
             return None
-        return self.published.add(self.folder / START / POLICY, update=0)
+        self._latest = self.published.add(self.folder / START / POLICY, update=0)
+        return self._latest
 
     def step(self) -> Publication | None:
         """Train one round and publish it, if there is enough new data.
@@ -275,7 +277,7 @@ class OnlineLearner:
 
     def _finish(self) -> None:
         """Publish a round that was finished but not published when the learner was killed."""
-        progress, latest = self.trainer.progress, self.published.latest()
+        progress, latest = self.trainer.progress, self._latest
         between = progress.phase == 0 and progress.update == 0
         done = 0 if latest is None else latest.update
         if progress.round and between and done < progress.step:
@@ -287,8 +289,7 @@ class OnlineLearner:
     def _save(self, snapshot: str, canary_from: Replay | None) -> None:
         """Write the policy, and the critic if there is one, of the last round."""
         policy, config = self.algorithm.policy, self.config
-        latest = self.published.latest()
-        parent = self._card.version if latest is None else latest.version
+        parent = self._card.version if self._latest is None else self._latest.version
         card = card_of(
             policy.config, self.algorithm.runtime, name=config.name,
             algorithm=self.algorithm.name, command=f'learner run={self.folder.name}',
@@ -311,7 +312,7 @@ class OnlineLearner:
             save_critic(self.folder / CRITIC, critic, policy.config, saved)
 
     def _publish(self, snapshot: str) -> Publication:
-        publication = self.published.add(
+        self._latest = self.published.add(
             self.folder / POLICY, update=self.trainer.progress.step, snapshot=snapshot)
         self.published.keep(self.config.keep)
-        return publication
+        return self._latest
