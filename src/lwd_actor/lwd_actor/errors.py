@@ -16,3 +16,15 @@ class TeleopError(ActorError, ValueError):
 
 class ProposalError(ActorError, ValueError):
     """A command proposed to the arbiter that cannot be followed."""
+
+
+class ReceptionError(ActorError):
+    """A policy that cannot be taken or run."""
+
+
+class DiskError(ReceptionError):
+    """The disk of the shelf refuses; the same policy can be taken once there is room."""
+
+
+class FetchError(ReceptionError):
+    """A payload that cannot be fetched from its URL for now."""
