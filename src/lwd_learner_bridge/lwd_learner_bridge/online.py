@@ -4,7 +4,7 @@
     run/
         checkpoint.pt, metrics.jsonl, tensorboard/   as the trainer writes them
         start/                                       the policy and critic that it began from
-        policy/, critic/                             of the last round
+        last/                                        those of the last round
         published/                                   see lwd_policy.published
 
 It can be killed at any update: the trainer resumes to the same numbers, on the same snapshot, and
@@ -41,8 +41,7 @@ from lwd_policy.store import (
     save_policy,
 )
 
-START, PUBLISHED = 'start', 'published'
-_PIN = 'round-{}'
+START, LAST, PUBLISHED = 'start', 'last', 'published'
 _SNAPSHOT_FILE = 'snapshot.json'
 _CANARY, _CANARY_COUNT = 'canary.safetensors', 8
 
@@ -203,7 +202,7 @@ class OnlineLearner:
         assert replay is not None  # noqa: S101  _look says that it is there
         assert snapshot is not None  # noqa: S101
         number = self.trainer.progress.round
-        self._write_snapshot(number, snapshot)
+        self._pin(number, snapshot)
         self.trainer.run(replay, 'online', number=number)
         self._phase = ''
         self._save(snapshot.id, replay)
@@ -225,7 +224,6 @@ class OnlineLearner:
                 return False
             if snapshot.sequence == self._looked_at and self._replay is not None:
                 return True
-            catalogue.pin(_PIN.format(number), snapshot)
         train = self.config.train
         self._replay = Replay(
             snapshot, policy_config(train), self.engine, train.lwd.td, seed=train.seed,
@@ -266,7 +264,10 @@ class OnlineLearner:
             return None
         return str(content['snapshot']) if content['round'] == number else None
 
-    def _write_snapshot(self, number: int, snapshot: Snapshot) -> None:
+    def _pin(self, number: int, snapshot: Snapshot) -> None:
+        """Note what a round is trained on, before it begins."""
+        with Catalogue(self.store) as catalogue:
+            catalogue.pin(f'{self.folder.name}/round-{number}/{snapshot.id[:12]}', snapshot)
         path = self.folder / _SNAPSHOT_FILE
         part = path.with_name(_SNAPSHOT_FILE + '.part')
         with part.open('w', encoding='utf-8') as file:
@@ -295,24 +296,25 @@ class OnlineLearner:
             algorithm=self.algorithm.name, command=f'learner run={self.folder.name}',
             seed=config.train.seed, snapshot=snapshot, parent=parent,
             metrics=self.trainer.last_metrics)
-        place = self.folder / POLICY
-        part = place.with_name(POLICY + '.part')
+        place = self.folder / LAST
+        part = place.with_name(LAST + '.part')
         shutil.rmtree(part, ignore_errors=True)
-        saved = save_policy(part, policy, card)
-        old = place / _CANARY
+        saved = save_policy(part / POLICY, policy, card)
+        known = place / POLICY / _CANARY
         if canary_from is not None:
             batch = canary_from.sample(_CANARY_COUNT)
-            canary.save(part / _CANARY, canary.record(batch.observation, batch.instructions))
-        elif old.is_file():
-            shutil.copyfile(old, part / _CANARY)
-        shutil.rmtree(place, ignore_errors=True)
-        part.rename(place)
+            canary.save(part / POLICY / _CANARY,
+                        canary.record(batch.observation, batch.instructions))
+        elif known.is_file():
+            shutil.copyfile(known, part / POLICY / _CANARY)
         critic = getattr(self.algorithm, 'critic', None)
         if critic is not None:
-            save_critic(self.folder / CRITIC, critic, policy.config, saved)
+            save_critic(part / CRITIC, critic, policy.config, saved)
+        shutil.rmtree(place, ignore_errors=True)
+        part.rename(place)
 
     def _publish(self, snapshot: str) -> Publication:
         self._latest = self.published.add(
-            self.folder / POLICY, update=self.trainer.progress.step, snapshot=snapshot)
+            self.folder / LAST / POLICY, update=self.trainer.progress.step, snapshot=snapshot)
         self.published.keep(self.config.keep)
         return self._latest
