@@ -16,3 +16,11 @@ class TeleopError(ActorError, ValueError):
 
 class ProposalError(ActorError, ValueError):
     """A command proposed to the arbiter that cannot be followed."""
+
+
+class RecordingError(ActorError, ValueError):
+    """A message or a spool that cannot be recorded."""
+
+
+class EpisodeError(ActorError, ValueError):
+    """An episode that cannot be started, ended or labelled as asked."""
