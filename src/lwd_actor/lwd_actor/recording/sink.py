@@ -70,7 +70,7 @@ class Sink:
                 sends can be kept waiting.
         """
         self.dropped: Counter[str] = Counter()
-        """By topic: messages that found no room in the queue, or no episode that can be written."""
+        """By topic: messages that found no room in the queue, or whose episode was given up."""
         self._segment_seconds = segment_seconds
         self._limit, self._patience = limit_bytes, patience
         self._changed = threading.Condition()

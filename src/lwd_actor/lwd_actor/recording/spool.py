@@ -13,7 +13,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
@@ -70,7 +70,7 @@ class Spool:
 
     def new_id(self) -> str:
         """Return an id that no other episode of the fleet has, also after a clock was set back."""
-        now = datetime.now(timezone.utc)
+        now = datetime.now(UTC)
         return f'{self._robot}-{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}'
 
     def path(self, episode_id: str) -> Path:
@@ -86,8 +86,9 @@ class Spool:
         if not os.access(self.folder, os.W_OK):
             return f'the spool {self.folder} is read-only'
         if free < self._min_free:
-            return (f'{free / 1e9:.2f} GB are free for {self.folder}, and {self._min_free / 1e9:g} '
-                    'GB must stay free: upload or delete episodes, or set min_free_gb')
+            return (f'{free / 1e9:.2f} GB are free for {self.folder}, and '
+                    f'{self._min_free / 1e9:g} GB must stay free: upload or delete episodes, or '
+                    'set min_free_gb')
         return ''
 
     def recover(self) -> list[tuple[str, Metadata]]:

@@ -7,9 +7,12 @@ import enum
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from sensor_msgs.msg import CompressedImage, JointState
 
 from lwd_actor.errors import RecordingError
+from lwd_msgs import msg as lwd
 
 _SECOND = 1_000_000_000
 # CDR: four bytes of encapsulation, from behind which alignment counts.
@@ -31,7 +34,8 @@ class Stream:
 
     name: str
     """Relative to the robot's namespace."""
-    type_name: str
+    kind: type[Any]
+    """Of its messages."""
     key: Key
     required: bool = False
     """Whether a robot without it has nothing to record."""
@@ -41,6 +45,11 @@ class Stream:
     """Whether a driver in real time publishes it best effort."""
     camera: str = ''
     """Of an image."""
+
+    @property
+    def type_name(self) -> str:
+        """As bags have it."""
+        return f'{self.kind.__module__.partition(".")[0]}/msg/{self.kind.__name__}'
 
 
 class Item(NamedTuple):
@@ -58,18 +67,17 @@ class Item(NamedTuple):
 def streams(cameras: Sequence[str]) -> list[Stream]:
     """Return what is recorded of a robot with these cameras."""
     return [
-        Stream('tick', 'lwd_msgs/msg/Tick', Key.TICK, required=True),
-        Stream('joint_states', 'sensor_msgs/msg/JointState', Key.STATE, required=True,
-               sensor=True),
-        *(Stream(f'{camera}/image_raw/compressed', 'sensor_msgs/msg/CompressedImage', Key.IMAGE,
+        Stream('tick', lwd.Tick, Key.TICK, required=True),
+        Stream('joint_states', JointState, Key.STATE, required=True, sensor=True),
+        *(Stream(f'{camera}/image_raw/compressed', CompressedImage, Key.IMAGE,
                  required=True, sensor=True, camera=camera) for camera in cameras),
-        Stream('control_step', 'lwd_msgs/msg/ControlStep', Key.TICK, required=True),
-        Stream('executed_command', 'lwd_msgs/msg/ExecutedCommand', Key.TICK, required=True),
-        Stream('scene_features', 'lwd_msgs/msg/SceneFeatures', Key.TICK),
-        Stream('reward', 'lwd_msgs/msg/Reward', Key.TICK, single=False),
-        Stream('action_chunk', 'lwd_msgs/msg/ActionChunk', Key.TIME),
-        Stream('intervention', 'lwd_msgs/msg/Intervention', Key.TIME),
-        Stream('task', 'lwd_msgs/msg/Task', Key.TIME),
+        Stream('control_step', lwd.ControlStep, Key.TICK, required=True),
+        Stream('executed_command', lwd.ExecutedCommand, Key.TICK, required=True),
+        Stream('scene_features', lwd.SceneFeatures, Key.TICK),
+        Stream('reward', lwd.Reward, Key.TICK, single=False),
+        Stream('action_chunk', lwd.ActionChunk, Key.TIME),
+        Stream('intervention', lwd.Intervention, Key.TIME),
+        Stream('task', lwd.Task, Key.TIME),
     ]
 
 
