@@ -19,7 +19,7 @@ from g1_description.cameras import CAMERA_NAMES
 from lwd_actor.episodes import EpisodeRules, Episodes, Phase
 from lwd_actor.errors import EpisodeError, RecordingError
 from lwd_actor.recording.sink import Sink
-from lwd_actor.recording.spool import INTERRUPTED, Spool
+from lwd_actor.recording.spool import INTERRUPTED, Spool, default_spool
 from lwd_actor.recording.state import EpisodeState, Label, Verdict, verdict
 from lwd_actor.recording.streams import Stream, streams
 from lwd_actor.session import Act, Session, SessionConfig, Wish
@@ -43,8 +43,8 @@ class RecorderConfig:
 
     robot: str = 'g1_01'
     """The robot's name: of its folder in the spool, and in its topics as recorded."""
-    spool: str = 'spool'
-    """Folder for episodes: <spool>/<robot>/<episode>/."""
+    spool: str = ''
+    """Folder for episodes: <spool>/<robot>/<episode>/; empty: ~/.ros/lwd/spool."""
     cameras: tuple[str, ...] = CAMERA_NAMES
     """Whose images are recorded."""
     lockstep: bool = False
@@ -75,7 +75,7 @@ class RecorderNode(Node):
         self._log = self.get_logger()
         try:
             self._spool = Spool(
-                Path(config.spool).expanduser(), config.robot,
+                Path(config.spool) if config.spool else default_spool(), config.robot,
                 min_free_bytes=round(config.min_free_gb * 1e9))
         except RecordingError as error:
             raise ParameterError(str(error)) from error

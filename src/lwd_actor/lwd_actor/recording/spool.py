@@ -27,6 +27,11 @@ INTERRUPTED = 'the recorder was interrupted; recovered at its next start'
 _LOCK = 'recorder.lock'
 
 
+def default_spool() -> Path:
+    """Return where episodes go if nothing else is said."""
+    return Path.home() / '.ros' / 'lwd' / 'spool'
+
+
 class Spool:
     """One robot's part of a spool. One process at a time owns it."""
 
