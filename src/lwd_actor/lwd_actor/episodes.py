@@ -18,19 +18,17 @@ from typing import Any
 from rclpy.serialization import deserialize_message
 
 from lwd_actor.errors import EpisodeError
-from lwd_actor.recording.bounds import TickInfo, tick_info
-from lwd_actor.recording.history import History
+from lwd_actor.recording import custom
+from lwd_actor.recording.bounds import TickInfo
+from lwd_actor.recording.robot import RobotNow
 from lwd_actor.recording.sink import Progress, Sink
 from lwd_actor.recording.spool import Spool
-from lwd_actor.recording.state import EpisodeState, Label, Verdict
+from lwd_actor.recording.state import EpisodeState, Label, Verdict, reward
 from lwd_actor.recording.streams import Item, Stream, item
 from lwd_actor.recording.tape import Tape
 from lwd_data.cdr import serialize
-from lwd_msgs.msg import ControlStep, Episode, Reward, SceneFeatures, Task, Tick
-from lwd_ros.convert import to_ns, to_time
+from lwd_msgs.msg import Episode, Reward
 
-_HISTORY_BYTES = 64 << 20
-_TICKS_KEPT = 512
 _BEGIN_PATIENCE = 30.0
 _END_PATIENCE = 3.0
 _QUIET = 0.3
@@ -87,16 +85,12 @@ class Episodes:
         self.finished = 0
         self.lost: Counter[str] = Counter()
         """By stream, over all episodes: messages that never came."""
-        self.tick: TickInfo | None = None
-        self.task: Task | None = None
+        self.robot = RobotNow()
         self.heard_at = -1e9
         """When the last tick came, by the clock."""
-        self._robot, self._spool, self._sink = robot, spool, sink
+        self._name_of_robot, self._spool, self._sink = robot, spool, sink
         self._rules = rules or EpisodeRules()
         self._on_change, self._obstacle, self._clock = on_change, obstacle, clock
-        self._history = History(_HISTORY_BYTES)
-        self._ticks: dict[int, TickInfo] = {}
-        self._newest: dict[str, Item] = {}
         self._tape: Tape | None = None
         self._first: TickInfo | None = None
         self._after_reset_of: int | None = None
@@ -128,22 +122,24 @@ class Episodes:
         for why in (self._spool.trouble(), self._obstacle()):
             if why:
                 raise EpisodeError(f'no episode can be started: {why}')
-        if self.tick is None:
+        tick = self.robot.tick
+        if tick is None:
             raise EpisodeError('no episode can be started: no tick was heard of the driver yet')
         if not after_reset:
             task, instruction = self._checked(task, instruction)
         self.verdict, self._judged = None, None
         self._first, self._operator = None, operator_id
-        self._after_reset_of = self.tick.reset_count if after_reset else None
+        self._after_reset_of = tick.reset_count if after_reset else None
         self._enter(Phase.AWAITED)
         self.state = EpisodeState(
-            self._spool.new_id(), self._robot, task, instruction, stamp_ns=self.tick.stamp_ns)
+            self._spool.new_id(), self._name_of_robot, task, instruction,
+            stamp_ns=tick.stamp_ns)
         self._on_change(self.state)
         return self.state.episode_id
 
     def _checked(self, task: str, instruction: str) -> tuple[str, str]:
         """Return task and instruction; a simulated robot has its own."""
-        known = self.task
+        known = self.robot.task
         if known is None:
             if not task or not instruction:
                 raise EpisodeError(
@@ -215,7 +211,7 @@ class Episodes:
         """Give up an announced episode that has not begun."""
         if self.phase is Phase.AWAITED:
             self.verdict = Verdict(Label.DISCARD, 0.0, 'recorder', why)
-            self._history.unpin()
+            self.robot.history.unpin()
             self._enter(Phase.IDLE)
             self._change(state=Episode.STATE_ENDED, label=Label.DISCARD, detail=why)
 
@@ -241,10 +237,8 @@ class Episodes:
         if name == 'tick':
             self._on_tick(got)
             return
-        self._history.add(got)
-        self._newest[name] = got
+        self.robot.heard(got)
         if name == 'task':
-            self.task = deserialize_message(data, Task)
             self._begin_if_ready()
         elif name == 'control_step' and self.phase is Phase.AWAITED:
             self._on_first_step(got)
@@ -255,8 +249,9 @@ class Episodes:
             self._check()
 
     def _on_tick(self, got: Item) -> None:
-        info = tick_info(deserialize_message(got.data, Tick))
-        before, self.tick, self.heard_at = self.tick, info, self._clock()
+        before = self.robot.tick
+        info = self.robot.began(got)
+        self.heard_at = self._clock()
         if before is not None and info.tick <= before.tick:
             if self.phase is Phase.RUNNING:
                 self._cut(before.tick, self._abort(
@@ -264,19 +259,12 @@ class Episodes:
                     'again, or a second one publishes'))
             if self.phase is Phase.ENDING:
                 self._finish()
-            self._history.clear()
-            self._ticks.clear()
-        self._history.forget(info.stamp_ns)
-        self._history.add(got)
-        self._ticks[info.tick] = info
-        if len(self._ticks) > _TICKS_KEPT:
-            del self._ticks[next(iter(self._ticks))]
         if self._tape is not None:
             self._record_tick(got, info)
         elif (self.phase is Phase.AWAITED and self._first is None
               and self._after_reset_of not in (None, info.reset_count)):
             self._first = info
-            self._history.pin()
+            self.robot.history.pin()
             self._begin_if_ready()
 
     def _record_tick(self, got: Item, info: TickInfo) -> None:
@@ -295,7 +283,7 @@ class Episodes:
 
     def _on_first_step(self, got: Item) -> None:
         if self._after_reset_of is None and self._name.encode() in got.data:
-            self._first = self._ticks.get(got.tick)
+            self._first = self.robot.tick_of(got.tick)
             self._begin_if_ready()
 
     def _on_reward(self, message: Reward) -> None:
@@ -322,7 +310,7 @@ class Episodes:
     # What follows from it.
 
     def _begin_if_ready(self) -> None:
-        first, task = self._first, self.task
+        first, task = self._first, self.robot.task
         if self.phase is not Phase.AWAITED or first is None or self.state is None:
             return
         if self._after_reset_of is not None and (
@@ -332,11 +320,11 @@ class Episodes:
         if task is not None:
             self.state = replace(
                 self.state, task=task.task, instruction=task.instruction)
-        scene = self._newest.get('scene_features')
-        self._sink.begin(self._spool.path(self._name), self._custom(scene))
-        self._tape = Tape(
-            self._sink, '/' + self._robot, first,
-            ['control_step', 'executed_command', *(['scene_features'] if scene else [])])
+        self._sink.begin(self._spool.path(self._name), custom.at_the_beginning(
+            self.state, self.robot, self._operator))
+        scene = ['scene_features'] if self.robot.newest('scene_features') is not None else []
+        self._tape = Tape(self._sink, '/' + self._name_of_robot, first,
+                          ['control_step', 'executed_command', *scene])
         self._enter(Phase.RUNNING)
         self._change(first_tick=first.tick, begin_ns=first.stamp_ns, stamp_ns=first.stamp_ns)
         self._open_tape(self._tape, first)
@@ -345,29 +333,17 @@ class Episodes:
         assert self.state is not None  # noqa: S101  an episode begins
         # What came before, and holds at the first step.
         for name in ('task', *(['action_chunk'] if self._after_reset_of is None else [])):
-            before = self._newest.get(name)
+            before = self.robot.newest(name)
             if before is not None and before.stamp_ns <= first.stamp_ns:
                 tape.put(name, before.stream.type_name, before.data, first.stamp_ns)
         self._put_state(tape)
-        for got in self._history:
+        for got in self.robot.history:
             if got.stream.name != 'task':
                 tape.take(got)
-            if got.stream.name == 'tick' and got.tick >= first.tick:
-                tape.see(self._ticks[got.tick])
-        self._history.unpin()
-
-    def _custom(self, scene: Item | None) -> dict[str, str]:
-        assert self.state is not None  # noqa: S101  an episode begins
-        custom = {
-            'episode_id': self._name, 'robot': self._robot, 'task': self.state.task,
-            'instruction': self.state.instruction, 'kind': 'recorded'}
-        if self.task is not None:
-            custom |= {'distribution': self.task.distribution, 'seed': str(self.task.seed)}
-        if scene is not None:
-            custom['features'] = deserialize_message(scene.data, SceneFeatures).layout
-        if self._operator:
-            custom['operator'] = self._operator
-        return custom
+            info = self.robot.tick_of(got.tick) if got.stream.name == 'tick' else None
+            if info is not None and info.tick >= first.tick:
+                tape.see(info)
+        self.robot.history.unpin()
 
     def _abort(self, detail: str) -> Verdict:
         return self.verdict or Verdict(Label.NONE, 0.0, 'recorder', detail)
@@ -390,44 +366,23 @@ class Episodes:
         assert self.state is not None  # noqa: S101
         lost = tape.finish()
         self.lost += lost
-        if verdict is not self._judged:
-            self._put_reward(tape, verdict)
+        last = tape.bounds.last
+        assert last is not None  # noqa: S101
+        said = reward(verdict, self._name, last.tick, last.stamp_ns)
+        if verdict is not self._judged and said is not None:
+            # For the learner, which looks at rewards and not at labels.
+            tape.put('reward', 'lwd_msgs/msg/Reward', serialize(said), last.stamp_ns)
         self.state = replace(
             self.state, label=verdict.label, score=verdict.score, detail=verdict.detail)
         self._put_state(tape)
-        custom = {
-            'label': verdict.label.word, 'score': f'{verdict.score:g}', 'steps': str(tape.steps),
-            'ended_by': verdict.by, 'detail': verdict.detail}
-        if tape.last_step is not None:
-            custom['policy'] = deserialize_message(
-                tape.last_step.data, ControlStep).policy_version
-        if lost:
-            custom['lost'] = ', '.join(f'{name} {count}' for name, count in sorted(lost.items()))
-        if tape.dropped:
-            custom['dropped'] = str(tape.dropped)
-        self._sink.end(custom)
+        self._sink.end(custom.at_the_end(tape, verdict, lost))
         self._tape = None
         self._enter(Phase.CLOSING)
 
-    def _put_reward(self, tape: Tape, verdict: Verdict) -> None:
-        """Write the verdict of somebody who does not publish rewards, for the learner."""
-        if verdict.label not in (Label.SUCCESS, Label.FAILURE, Label.TIMEOUT):
-            return
-        last = tape.bounds.last
-        assert last is not None  # noqa: S101  it was cut
-        message = Reward(
-            tick=last.tick, episode_id=self._name, judge=Reward.JUDGE_OPERATOR,
-            reward=float(verdict.label is Label.SUCCESS), score=verdict.score,
-            terminal=int(verdict.label), detail=verdict.detail or f'{verdict.by} said so')
-        message.header.stamp = to_time(last.stamp_ns)
-        message.header.frame_id = 'base_link'
-        tape.put('reward', 'lwd_msgs/msg/Reward', serialize(message), last.stamp_ns)
-
     def _put_state(self, tape: Tape) -> None:
         assert self.state is not None  # noqa: S101  an episode is current
-        message = self.state.message()
-        tape.put('episode', 'lwd_msgs/msg/Episode', serialize(message),
-                 to_ns(message.header.stamp))
+        tape.put('episode', 'lwd_msgs/msg/Episode', serialize(self.state.message()),
+                 self.state.stamp_ns)
 
     def poll(self) -> None:
         """Do what time asks for. To be called some twenty times a second."""
@@ -435,7 +390,7 @@ class Episodes:
         for progress in self._sink.progress():
             self._on_progress(progress)
         if self.phase is Phase.AWAITED:
-            if self._history.overflowed or now - self._since > _BEGIN_PATIENCE:
+            if self.robot.history.overflowed or now - self._since > _BEGIN_PATIENCE:
                 self.cancel(
                     'no control step took it up: is the arbiter running, and was the robot reset?')
         elif self.phase is Phase.RUNNING and tape is not None:

@@ -231,7 +231,7 @@ class RecorderNode(Node):
             return 'the driver does not serve reset and set_task'
         if (why := self._spool.trouble() or self._obstacle()):
             return why
-        if self.episodes.task is None:
+        if self.episodes.robot.task is None:
             return 'the robot does not say its task; auto is for simulated robots only'
         if self._step is None or deserialize_message(self._step, ControlStep).source not in (
                 ControlStep.SOURCE_POLICY, ControlStep.SOURCE_EXPERT, ControlStep.SOURCE_TELEOP):

@@ -124,7 +124,7 @@ class Session:
 
     def _next(self) -> Wish | None:
         task, seed = self.scene
-        known = self._episodes.task
+        known = self._episodes.robot.task
         wanted = (task, self.config.distribution)
         own = ('', '') if known is None else (known.task, known.distribution)
         if any(asked not in ('', has) for asked, has in zip(wanted, own)):

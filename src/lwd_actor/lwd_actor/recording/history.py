@@ -55,7 +55,3 @@ class History:
 
     def __iter__(self) -> Iterator[Item]:
         return iter(self._items)
-
-    def newest(self, name: str) -> Item | None:
-        """Return the newest message of a stream."""
-        return next((item for item in reversed(self._items) if item.stream.name == name), None)

@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 
 from lwd_actor.errors import EpisodeError
-from lwd_msgs.msg import Episode
+from lwd_msgs.msg import Episode, Reward
 from lwd_ros.convert import to_time
 
 
@@ -52,6 +52,19 @@ def verdict(label: int, score: float, by: str, detail: str = '') -> Verdict:
     if not 0.0 <= score <= 1.0:
         raise EpisodeError(f'score is {score}; it must be in 0 .. 1, or NaN for what label says')
     return Verdict(Label(label), score, by, detail)
+
+
+def reward(verdict: Verdict, episode_id: str, tick: int, stamp_ns: int) -> Reward | None:
+    """Return the reward event of a verdict by somebody who publishes none; None if it has none."""
+    if verdict.label not in (Label.SUCCESS, Label.FAILURE, Label.TIMEOUT):
+        return None
+    message = Reward(
+        tick=tick, episode_id=episode_id, judge=Reward.JUDGE_OPERATOR, score=verdict.score,
+        reward=float(verdict.label is Label.SUCCESS), terminal=int(verdict.label),
+        detail=verdict.detail or f'{verdict.by} said so')
+    message.header.stamp = to_time(stamp_ns)
+    message.header.frame_id = 'base_link'
+    return message
 
 
 @dataclass(frozen=True)
