@@ -15,6 +15,7 @@ from g1_driver.errors import ConfigurationError, ResetError
 from g1_driver.robot import Frame, JointSample, SceneInfo
 from g1_sim import tasks
 from g1_sim.errors import SimError
+from g1_sim.features import SceneFeatures
 from g1_sim.render import CameraRig
 from g1_sim.scene import DISTRIBUTIONS, PHRASINGS, Box, Distribution, Phrasing
 from g1_sim.tasks.base import Judge, Verdict
@@ -98,6 +99,7 @@ class SimRobot:
         except SimError as error:
             raise ResetError(f'scene {self._seed} of {task.name}: {error}') from error
         self._judge: Judge = task.judge(self.world)
+        self._features = SceneFeatures(self.world)
         self._drawn_ns = -1
         self.keep_out = scene.keep_out
         self.info = SceneInfo(
@@ -135,6 +137,10 @@ class SimRobot:
     def privileged(self) -> tuple[Array, Array]:
         """Return the world's state and the judge's memory."""
         return self.world.state(), self._judge.memory()
+
+    def features(self) -> NDArray[np.float32]:
+        """Return the scene's features, (F,)."""
+        return self._features.values()
 
     def halt(self) -> None:
         """Hold the servos where the joints are."""

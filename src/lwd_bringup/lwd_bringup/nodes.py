@@ -39,6 +39,9 @@ def plan(config: Bringup) -> list[NodeSpec]:
     if config.expert or config.pad:
         nodes.append(NodeSpec(
             'lwd_actor', 'arbiter', 'arbiter', namespace, parameter_values(config.arbiter)))
+    if config.record:
+        nodes.append(NodeSpec(
+            'lwd_actor', 'recorder', 'recorder', namespace, parameter_values(config.recorder)))
     if config.pad:
         nodes.append(NodeSpec(
             'lwd_actor', 'teleop', 'teleop', namespace, parameter_values(config.teleop)))
