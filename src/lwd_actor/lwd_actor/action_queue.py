@@ -98,6 +98,10 @@ class ActionQueue:
         """Return the present moment, to be given back with the chunk that is inferred from it."""
         return Mark(self._generation, self._taken, self._chunk.commands[self._next:])
 
+    def delay(self, mark: Mark) -> int:
+        """Return how many actions were taken since a mark, its own tick's included."""
+        return self._taken - mark.taken
+
     def replace(self, chunk: Chunk) -> None:
         """Play a chunk from its first action on: it was inferred while nothing moved on."""
         self._chunk, self._next, self._padded = chunk, 0, 0
@@ -119,7 +123,7 @@ class ActionQueue:
         """
         if mark.generation != self._generation:
             return False
-        at = self._taken - mark.taken
+        at = self.delay(mark)
         if at >= len(chunk.commands):
             return False
         fixed = min(chunk.fixed, len(mark.left))

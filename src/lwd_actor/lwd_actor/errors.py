@@ -16,3 +16,15 @@ class TeleopError(ActorError, ValueError):
 
 class ProposalError(ActorError, ValueError):
     """A command proposed to the arbiter that cannot be followed."""
+
+
+class ObservationError(ActorError):
+    """What the robot shows cannot be made into what a policy sees."""
+
+
+class InferenceError(ActorError):
+    """A policy that cannot be used here, or whose answer cannot be followed."""
+
+
+class RemoteError(InferenceError):
+    """A policy server that does not answer, or not as agreed."""

@@ -2,7 +2,7 @@
 """Chunks that go on from one that is still being played: real-time chunking.
 
 While a chunk is inferred the robot goes on with the last one, so the first steps of the new one
-are history before it is there. Black et al. (2025, arXiv 2506.07339) inpaint them: at every step of
+are history before it is there. Black et al. (2025, arXiv 2506.07339) inpaint them: at each step of
 the flow the predicted end is drawn to what is committed. They do it with a gradient through the
 network; here a chunk is linear in what the network makes, so that the nearest end that keeps the
 commitment has a closed form and costs nothing.
