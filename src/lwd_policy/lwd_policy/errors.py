@@ -28,3 +28,7 @@ class DeltaError(PolicyError):
 
 class WrongBaseError(DeltaError):
     """A delta and weights that it was not made against; ask for that base or for full weights."""
+
+
+class ShelfError(PolicyError):
+    """A shelf of policies that cannot be read or written, or a version that is not on it."""
