@@ -54,8 +54,3 @@ class Stamped:
     def get(self, stamp_ns: int) -> bytes | None:
         """Return the message of a stamp, None if it is not there (any more)."""
         return self._kept.get(stamp_ns)
-
-    def clear(self) -> None:
-        """Forget them, as when the robot's clock began anew."""
-        self._kept.clear()
-        self.newest_ns, self.jumped_ns = -1, 0

@@ -11,10 +11,12 @@ from typing import Protocol
 from lwd_actor.errors import ActorError
 from lwd_actor.policies.base import ChunkPolicy
 from lwd_policy.errors import PolicyError
+from lwd_policy.shelf import Shelf
 
 POLL = 0.2
 """s between looks at the shelf."""
 _RETRY_POLLS = 10
+_SHELF = 'shelf'
 
 
 class Source(Protocol):
@@ -51,7 +53,7 @@ class Supply:
         # Guards the names and what is ready.
         self._lock = threading.Lock()
         self._ready: ChunkPolicy | None = None
-        self._have = ''
+        self._tried = ''
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name='policy supply', daemon=True)
         self._thread.start()
@@ -68,7 +70,7 @@ class Supply:
         return self._ready is not None
 
     def refuse(self, name: str, reason: str) -> None:
-        """Never take a version again that failed in use, unless the source names it anew."""
+        """Note a policy that failed in use; it comes again only if another was named meanwhile."""
         with self._lock:
             self.refused[name] = reason
 
@@ -85,22 +87,22 @@ class Supply:
         while not self._end.is_set():
             self._look()
             looks += 1
-            if self._retry and looks % _RETRY_POLLS == 0:
+            if self._retry and looks % _RETRY_POLLS == 0 and self.refused:
                 with self._lock:
-                    self.refused.clear()
+                    self._tried = ''
             self._end.wait(self._poll)
 
     def _look(self) -> None:
         try:
             name = self._source.current()
         except (OSError, PolicyError, ActorError) as error:
-            self.refuse('shelf', str(error))
+            self.refuse(_SHELF, str(error))
             return
         with self._lock:
-            self.refused.pop('shelf', None)
-            if name is None or name == self._have or name in self.refused:
+            self.refused.pop(_SHELF, None)
+            if name is None or name == self._tried:
                 return
-        self.loading = name
+            self._tried = self.loading = name
         try:
             policy = self._source.load(name)
         except (PolicyError, ActorError, RuntimeError, OSError) as error:
@@ -109,9 +111,31 @@ class Supply:
         finally:
             self.loading = ''
         with self._lock:
-            before, self._ready, self._have = self._ready, policy, name
+            self.refused.pop(name, None)
+            if self._retry:
+                self.refused.clear()
+            before, self._ready = self._ready, policy
         if before is not None:
             before.close()
+
+
+class ShelfSource:
+    """What a robot's shelf says is to run; before it says anything, a policy to begin with."""
+
+    def __init__(
+        self, shelf: Shelf, first: Path | None, load: Callable[[Path], ChunkPolicy],
+    ) -> None:
+        """Load from a shelf, and from the folder `first` while it names none."""
+        self._shelf, self._first, self._load = shelf, first, load
+
+    def current(self) -> str | None:
+        """Return the version to run, or the folder to begin with."""
+        return self._shelf.current() or (None if self._first is None else str(self._first))
+
+    def load(self, name: str) -> ChunkPolicy:
+        """Return a version, or the policy to begin with."""
+        first = self._first is not None and name == str(self._first)
+        return self._load(Path(name) if first else self._shelf.path(name))
 
 
 class Folder:
