@@ -27,6 +27,7 @@ from lwd_actor.sight_feed import SightConfig, SightFeed
 from lwd_actor.supply import Folder, ShelfSource, Supply
 from lwd_actor.supply import Source as PolicySource
 from lwd_msgs.msg import ActionChunk, ControlStep, Tick
+from lwd_policy.errors import LayoutError
 from lwd_policy.shelf import Shelf
 from lwd_ros.convert import to_ns, to_time
 from lwd_ros.diagnostics import ERROR, OK, WARN, Diagnostics, Health
@@ -99,8 +100,8 @@ class PolicyNode(Node):
         self._wants_sight = False
         self._asked = False
         self._proposed: set[int] = set()
-        self._trouble = ''
-        self._answered = self._swaps = self._shown = 0
+        self._trouble = self._misfit = ''
+        self._answered = self._swaps = 0
         self._commands = self.create_publisher(ControlStep, 'policy_command', COMMAND)
         self._chunks = self.create_publisher(ActionChunk, 'action_chunk', RECORD)
         # Before the tick: when both are there, what it refers to is known first.
@@ -157,7 +158,7 @@ class PolicyNode(Node):
             if contested or whose or self.control.ignored:
                 self.pilot.interrupt()
             if contested or whose or self.pilot.policy is None:
-                self._trouble = contested
+                self._trouble = contested or self._trouble
                 self._answer(None)
                 return
             self._wants_sight = self.pilot.tick()
@@ -174,9 +175,9 @@ class PolicyNode(Node):
 
     def _show(self) -> None:
         """Show the policy the tick's sight, if it is complete."""
-        self._trouble = self.feed.trouble()
-        if self._trouble:
-            self._wants_sight = False
+        trouble = self.feed.trouble()
+        if trouble:
+            self._trouble, self._wants_sight = trouble, False
             return
         try:
             sight = self.feed.sight()
@@ -184,8 +185,7 @@ class PolicyNode(Node):
             self._trouble, self._wants_sight = str(error), False
             return
         if sight is not None:
-            self._wants_sight = False
-            self._shown += 1
+            self._trouble, self._wants_sight = '', False
             self.pilot.show(sight)
 
     def _answer(self, action: Action | None) -> None:
@@ -221,6 +221,7 @@ class PolicyNode(Node):
         if answer.error is not None:
             self._failed(question.policy, answer.error)
             return
+        self._misfit = ''
         sight, policy = question.sight, question.policy
         message = ActionChunk(
             chunk_id=self.pilot.chunks + 1, first_tick=sight.tick,
@@ -235,10 +236,12 @@ class PolicyNode(Node):
 
     def _failed(self, policy: ChunkPolicy, error: Exception) -> None:
         """Put a policy out of use that cannot be followed; what ran before it comes back."""
-        self._trouble = str(error)
-        if isinstance(error, ObservationError) or policy is not self.pilot.policy:
+        self._misfit = str(error)
+        if isinstance(error, (ObservationError, LayoutError)) or policy is not self.pilot.policy:
+            # What is shown does not fit; the policy itself may be all right.
             return
         self.get_logger().error(f'policy {policy.version[:12]}: {error}')
+        self._misfit = ''
         self.supply.refuse(policy.version, str(error))
         back, self._previous = self._previous, None
         if back is not None:
@@ -261,7 +264,7 @@ class PolicyNode(Node):
         if pilot.times:
             values['inference p50 (ms)'] = round(1e3 * pilot.seconds(0.5), 1)
             values['inference p99 (ms)'] = round(1e3 * pilot.seconds(0.99), 1)
-        trouble = self._trouble or self.feed.trouble()
+        trouble = self._trouble or self.feed.trouble() or self._misfit
         if pilot.policy is None:
             if self.supply.refused:
                 name, reason = next(iter(self.supply.refused.items()))
