@@ -10,36 +10,19 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 
 from lwd_actor.action_queue import Action, ActionQueue, Chunk, Mark
 from lwd_actor.inference import Answer, Question, Thinker, Worker
 from lwd_actor.policies.base import ChunkPolicy
+from lwd_actor.policy_config import PilotConfig
 from lwd_actor.sight import Sight
 from lwd_policy.continuation import Committed
 
 _RATE = 30.0
 _DELAYS = 10
 _TIMES = 100
-
-
-@dataclass(frozen=True)
-class PilotConfig:
-    """How chunks follow each other."""
-
-    execute: int = field(default=0, metadata={'range': (0, 1000)})
-    """Actions of a chunk that are played before the next one is inferred. 0: in lockstep all, in
-    real time a third."""
-    chunking: Literal['continue', 'blend'] = 'continue'
-    """How a chunk follows one that is still played. continue: it is conditioned on what of that is
-    committed. blend: it is drawn freely, and mixed with that over `blend` ticks."""
-    blend: int = field(default=8, metadata={'range': (1, 100)})
-    """Ticks of the mixing."""
-    seed: int = field(default=0, metadata={'range': (0, 2**31)})
-    """Added to a simulated scene's seed, it is that of the policy's noise."""
 
 
 class Pilot:

@@ -5,25 +5,25 @@ from __future__ import annotations
 
 import array
 import sys
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from rclpy.node import Node
 
 from g1_description.joints import COMMAND_NAMES
-from g1_driver.config import LOCKSTEP, REAL_TIME
+from g1_driver.config import LOCKSTEP
 from lwd_actor import messages
 from lwd_actor.action_queue import Action
 from lwd_actor.control import Control
 from lwd_actor.errors import ObservationError
 from lwd_actor.inference import Answer
-from lwd_actor.pilot import Pilot, PilotConfig
+from lwd_actor.pilot import Pilot
 from lwd_actor.policies import flow_file
 from lwd_actor.policies.base import ChunkPolicy
 from lwd_actor.policies.remote import Server
+from lwd_actor.policy_config import PolicyNodeConfig
 from lwd_actor.proposal import Proposal, Source
-from lwd_actor.sight_feed import SightConfig, SightFeed
+from lwd_actor.sight_feed import SightFeed
 from lwd_actor.supply import Folder, ShelfSource, Supply
 from lwd_actor.supply import Source as PolicySource
 from lwd_msgs.msg import ActionChunk, ControlStep, Tick
@@ -37,33 +37,6 @@ from lwd_ros.process import run
 from lwd_ros.qos import COMMAND, RECORD
 
 _SWITCH = 0.001
-
-
-@dataclass(frozen=True)
-class PolicyNodeConfig:
-    """Parameters of the policy node."""
-
-    robot: str = 'g1_01'
-    """The robot's name; goes into diagnostics."""
-    mode: str = field(default=REAL_TIME, metadata={'choices': (REAL_TIME, LOCKSTEP)})
-    """The driver's. lockstep: a chunk is inferred when it is needed, and the tick waits for it."""
-    policy: str = ''
-    """Folder of the policy to begin with."""
-    shelf: str = ''
-    """Folder of received versions: what it says is to run is loaded beside the running one and
-    swapped in; empty for none."""
-    remote: str = ''
-    """Address of a policy server that speaks openpi's protocol, ws://HOST:PORT, in place of a
-    folder."""
-    swap: str = field(default='chunk', metadata={'choices': ('chunk', 'episode')})
-    """When a new version takes over: after the present chunk's inference, or when the robot is
-    reset."""
-    instruction: str = ''
-    """What the policy is told; empty: what the task or the running episode says."""
-    threads: int = field(default=1, metadata={'range': (1, 64)})
-    """Of an inference on the CPU."""
-    pilot: PilotConfig = field(default_factory=PilotConfig)
-    sight: SightConfig = field(default_factory=SightConfig)
 
 
 def _source(config: PolicyNodeConfig) -> PolicySource:

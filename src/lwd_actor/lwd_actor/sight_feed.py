@@ -9,7 +9,6 @@ step says that it saw.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from g1_description.joints import STATE_NAMES
 from lwd_actor import messages
 from lwd_actor.errors import ObservationError
 from lwd_actor.policies.base import Needs
+from lwd_actor.policy_config import SightConfig
 from lwd_actor.sight import Sight
 from lwd_actor.stamped import Stamped
 from lwd_msgs.msg import Episode, ExecutedCommand, SimState, Task, Tick
@@ -36,18 +36,6 @@ _SCENE = 'sim_state'
 _DEPTH = {_JOINTS: 32, _SCENE: 4}
 _IMAGES = 8
 _COMMANDS = 16
-
-
-@dataclass(frozen=True)
-class SightConfig:
-    """How old what a policy sees may be, by the stamps, at the tick."""
-
-    max_image_age: float = field(default=0.15, metadata={'range': (0.0, 10.0)})
-    """s; a camera whose newest image is older counts as silent."""
-    max_state_age: float = field(default=0.05, metadata={'range': (0.0, 10.0)})
-    """s, of the joint state."""
-    max_ahead: float = field(default=0.05, metadata={'range': (0.0, 10.0)})
-    """s that a stamp may be ahead of the tick's: one further ahead has another clock."""
 
 
 def image_topic(camera: str) -> str:

@@ -73,7 +73,8 @@ def test_chunks_follow_each_other_without_a_gap_or_a_leap(puppet, policy, chunki
     for step in steps:
         # Counted in actions: a command of a chunk is for the tick that it was made for. Only
         # before the first one nothing moved.
-        assert step.chunk_id == 1 or step.chunk_index == step.tick - chunks[step.chunk_id].first_tick
+        if step.chunk_id > 1:
+            assert step.chunk_index == step.tick - chunks[step.chunk_id].first_tick
     later = [chunk.committed for number, chunk in sorted(chunks.items()) if number > 1]
     assert all(count > 0 for count in later) if chunking == 'continue' else not any(later)
     assert found.health().level == OK

@@ -14,6 +14,7 @@ import json
 import math
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -49,9 +50,10 @@ class RemotePolicy:
             RemoteError: There is no server, or it does not answer as agreed.
         """
         self._url = url
+        self._open = ExitStack()
         try:
-            self._connection: ClientConnection = connect(
-                url, compression=None, max_size=None, open_timeout=_OPEN)
+            self._connection: ClientConnection = self._open.enter_context(connect(
+                url, compression=None, max_size=None, open_timeout=_OPEN))
         except (OSError, WebSocketException, ValueError, TimeoutError) as error:
             raise RemoteError(
                 f'no policy server at {url}: {error}; start it, or mend `remote`') from error
@@ -90,7 +92,7 @@ class RemotePolicy:
 
     def close(self) -> None:
         """Close the connection."""
-        self._connection.close()
+        self._open.close()
 
     def _send(self, data: bytes) -> None:
         try:
