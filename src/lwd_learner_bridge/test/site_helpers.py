@@ -114,12 +114,15 @@ class Site:
 
     def settle(self, **config):
         """Upload and register all there is, with a new uploader and a new coordinator."""
-        uploader, coordinator = self.uploader(**config), self.coordinator()
+        uploader = self.uploader(**config)
         try:
-            self.run(uploader, coordinator)
+            coordinator = self.coordinator()
+            try:
+                self.run(uploader, coordinator)
+            finally:
+                coordinator.close()
         finally:
             uploader.close()
-            coordinator.close()
         return uploader, coordinator
 
     def inbox(self):
@@ -130,7 +133,8 @@ class Site:
             return {one.name: one for one in catalogue.snapshot().episodes()}
 
     def registered(self):
-        """Return how often each hash is in the catalogue, a plain count of its rows."""
+        """Return episode, number and SHA-256 of each row of the catalogue."""
         with Catalogue(self.replay) as catalogue:
-            rows = catalogue._db.execute('SELECT sha256, count(*) FROM segments GROUP BY 1')
-            return dict(rows.fetchall())
+            return catalogue._db.execute(
+                'SELECT e.name, s.number, s.sha256 FROM segments s JOIN episodes e '
+                'ON s.episode = e.number ORDER BY 1, 2').fetchall()

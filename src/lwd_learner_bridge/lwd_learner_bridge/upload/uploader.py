@@ -188,6 +188,8 @@ class Uploader:
         if one is None:
             return False
         if one.fresh:
+            if len(one.ledger.segments) < len(one.episode.segments):
+                return False
             take_answers(one, self._objects, self._report)
             one.fresh = False
             self._save(one)
