@@ -19,5 +19,6 @@ setup(
     license='Apache-2.0',
     extras_require={'test': ['pytest']},
     entry_points={'console_scripts': [
+        'publisher = lwd_learner_bridge.publisher_node:main',
     ]},
 )

@@ -4,3 +4,7 @@
 
 class BridgeError(Exception):
     """Base of the errors of this package."""
+
+
+class OfferError(BridgeError):
+    """A policy that cannot be offered to the robots."""
