@@ -21,5 +21,6 @@ setup(
     entry_points={'console_scripts': [
         'coordinator = lwd_learner_bridge.coordinator_node:main',
         'uploader = lwd_learner_bridge.uploader_node:main',
+        'publisher = lwd_learner_bridge.publisher_node:main',
     ]},
 )

@@ -219,6 +219,14 @@ class Receiver:
                 offer.version, assembly.manifest.payload_sha256,
                 tuple(assembly.missing()[:_INDICES]))
 
+    def unavailable(self, request: Request) -> None:
+        """Hear that the publisher has no such payload any more."""
+        with self._changed:
+            offer = self._offer
+            if request.payload_sha256 and offer is not None and offer.version == request.version:
+                self._drop_assembly()
+                self._needs_full = True
+
     def work(self, timeout: float | None = None) -> bool:
         """Wait for a payload that is there, or can be fetched, and deal with it.
 
