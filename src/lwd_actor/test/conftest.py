@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Lets tests import the helpers beside them, and those of lwd_policy."""
-"""Lets the tests import the helpers beside them."""
 
 import sys
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent),
                 str(Path(__file__).parents[2] / 'lwd_policy' / 'test')]
-sys.path.insert(0, str(Path(__file__).parent))
