@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 import pytest
 
-from lwd_bringup.config import CONFIGS, Bringup, find_config, load
+from lwd_bringup.config import CONFIGS, Bringup, find_config, load_robot
 from lwd_bringup.errors import BringupError, ConfigError
 from lwd_bringup.nodes import environment, executable, plan
 
 
 @pytest.mark.parametrize('name', CONFIGS)
 def test_the_shipped_configurations_are_right(name):
-    config = load(name)
+    config = load_robot(name)
     assert config.driver.robot == config.robot
     assert config.driver.backend == config.backend
     assert plan(config)[0].parameters['robot'] == config.robot
@@ -17,7 +17,7 @@ def test_the_shipped_configurations_are_right(name):
 def test_a_configuration_can_be_a_file_and_be_overridden(tmp_path):
     file = tmp_path / 'mine.yaml'
     file.write_text('robot: g1_07\ndriver:\n  sim:\n    seed: 4\n')
-    config = load(str(file), {'driver.mode': 'lockstep', 'expert': True})
+    config = load_robot(str(file), {'driver.mode': 'lockstep', 'expert': True})
     assert (config.robot, config.driver.sim.seed, config.driver.mode) == ('g1_07', 4, 'lockstep')
     nodes = plan(config)
     assert [node.name for node in nodes] == ['driver', 'arbiter', 'sim_expert']
@@ -43,24 +43,24 @@ def test_a_bad_file_is_refused_with_its_name_and_the_reason(tmp_path, text, reas
     file = tmp_path / 'bad.yaml'
     file.write_text(text)
     with pytest.raises(ConfigError, match=f'(?s)bad.yaml.*{reason}'):
-        load(str(file))
+        load_robot(str(file))
 
 
 def test_each_in_the_chain_of_a_tick_waits_less_long_than_who_waits_for_it():
-    config = load('sim_robot', {
+    config = load_robot('sim_robot', {
         'operator': True, 'expert': True, 'driver.mode': 'lockstep',
         'driver.lockstep_timeout': 8.0})
     assert 0.0 < config.teleop.wait < config.arbiter.wait < config.driver.lockstep_timeout
     names = [node.name for node in plan(config)]
     assert names == ['driver', 'arbiter', 'teleop', 'sim_operator', 'sim_expert']
     assert {node.parameters['robot'] for node in plan(config)} == {'g1_01'}
-    real_time = load('sim_robot', {'pad': 'gamepad'})
+    real_time = load_robot('sim_robot', {'pad': 'gamepad'})
     assert real_time.arbiter.wait == real_time.teleop.wait == 0.0
-    assert load('sim_robot', {'arbiter.wait': 0.002}).arbiter.wait == 0.002
+    assert load_robot('sim_robot', {'arbiter.wait': 0.002}).arbiter.wait == 0.002
 
 
 def test_a_pad_is_set_once_for_all():
-    config = load('robot', {'pad': 'spacemouse', 'joy_node': True})
+    config = load_robot('robot', {'pad': 'spacemouse', 'joy_node': True})
     nodes = {node.name: node for node in plan(config)}
     assert list(nodes) == ['driver', 'arbiter', 'teleop', 'joy_node']
     assert nodes['teleop'].parameters['pad'] == 'spacemouse'
@@ -71,27 +71,27 @@ def test_a_pad_is_set_once_for_all():
             ({'teleop.pad': 'spacemouse'}, "teleop.pad is 'spacemouse', but pad is ''"),
             ({'backend': 'sdk', 'operator': True}, 'operator is for simulations only')):
         with pytest.raises(ConfigError, match=reason):
-            load('sim_robot', overrides)
+            load_robot('sim_robot', overrides)
 
 
 def test_a_policy_drives_in_place_of_an_expert():
-    config = load('sim_robot', {'policy': '/p', 'shelf': '/s', 'driver.mode': 'lockstep'})
+    config = load_robot('sim_robot', {'policy': '/p', 'shelf': '/s', 'driver.mode': 'lockstep'})
     nodes = {node.name: node for node in plan(config)}
     assert list(nodes) == ['driver', 'arbiter', 'policy']
     parameters = nodes['policy'].parameters
     assert (parameters['policy'], parameters['shelf'], parameters['mode']) == (
         '/p', '/s', 'lockstep')
-    served = load('robot', {'policy': 'ws://gpu:8000'}).policy_node
+    served = load_robot('robot', {'policy': 'ws://gpu:8000'}).policy_node
     assert (served.policy, served.remote, served.mode) == ('', 'ws://gpu:8000', 'real_time')
     with pytest.raises(ConfigError, match='expert is true, but there is a policy too'):
-        load('sim_robot', {'policy': '/p', 'expert': True})
+        load_robot('sim_robot', {'policy': '/p', 'expert': True})
     with pytest.raises(ConfigError, match=r"policy_node.shelf is '/t', but shelf is ''"):
-        load('sim_robot', {'policy': '/p', 'policy_node.shelf': '/t'})
+        load_robot('sim_robot', {'policy': '/p', 'policy_node.shelf': '/t'})
 
 
 def test_a_bad_override_is_blamed_on_the_override():
     with pytest.raises(ConfigError, match=r'with log_level=loud: log_level is .loud.'):
-        load('sim_robot', {'log_level': 'loud'})
+        load_robot('sim_robot', {'log_level': 'loud'})
 
 
 def test_an_unknown_configuration_is_refused_with_the_nearest():
@@ -103,7 +103,7 @@ def test_an_unknown_configuration_is_refused_with_the_nearest():
 
 def test_every_node_of_every_configuration_is_installed():
     for name in CONFIGS:
-        for spec in plan(load(name)):
+        for spec in plan(load_robot(name)):
             assert executable(spec).is_file()
 
 
