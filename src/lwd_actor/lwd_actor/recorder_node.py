@@ -26,7 +26,7 @@ from lwd_actor.session import Act, Session, SessionConfig, Wish
 from lwd_msgs.msg import ControlStep, Episode
 from lwd_msgs.srv import EndEpisode, LabelEpisode, Reset, SetTask, StartEpisode
 from lwd_ros.diagnostics import ERROR, OK, WARN, Diagnostics, Health
-from lwd_ros.errors import ParameterError
+from lwd_ros.errors import ParameterError, alternatives
 from lwd_ros.parameters import declare
 from lwd_ros.process import run
 from lwd_ros.qos import LATCHED
@@ -59,6 +59,12 @@ class RecorderConfig:
     """Record episode after episode by itself, as session says."""
     rules: EpisodeRules = field(default_factory=EpisodeRules)
     session: SessionConfig = field(default_factory=SessionConfig)
+
+    def __post_init__(self) -> None:
+        for name in self.cameras:
+            if name not in CAMERA_NAMES:
+                raise ValueError(
+                    f'cameras: unknown camera {name!r}{alternatives(name, CAMERA_NAMES)}')
 
 
 class RecorderNode(Node):
