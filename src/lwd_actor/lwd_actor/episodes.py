@@ -85,7 +85,7 @@ class Episodes:
         self.finished = 0
         self.lost: Counter[str] = Counter()
         """By stream, over all episodes: messages that never came."""
-        self.robot = RobotNow()
+        self.robot = RobotNow(clock)
         self.heard_at = -1e9
         """When the last tick came, by the clock."""
         self._name_of_robot, self._spool, self._sink = robot, spool, sink

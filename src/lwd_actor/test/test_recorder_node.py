@@ -86,13 +86,24 @@ def test_two_publishers_and_a_silent_topic_are_refused(site):
     site.until(lambda: site.recorder.count_publishers(topic) == 2, 'the second publisher')
     refused = site.start()
     assert not refused.success
-    assert f'two publishers on {topic} (2); stop all but one' in refused.message
+    assert (f'two publishers on {topic} (/g1_01/arbiter, /g1_01/client); stop all but one'
+            in refused.message)
     assert 'two publishers' in site.recorder._health().message
     site.graph.client.destroy_publisher(other)
     site.until(lambda: site.recorder.count_publishers(topic) == 1, 'the end of it')
     assert site.start().success
     site.more(5)
     assert site.end().success
+
+
+def test_another_recorder_is_refused(site):
+    other = site.graph.client.create_publisher(Episode, 'episode', LATCHED)
+    other.publish(Episode(episode_id='theirs', state=Episode.STATE_RUNNING))
+    site.until(lambda: site.recorder._foreign, 'word of it')
+    assert 'another recorder runs episode theirs' in site.start().message
+    other.publish(Episode(episode_id='theirs', state=Episode.STATE_ENDED))
+    site.until(lambda: not site.recorder._foreign, 'its end')
+    assert site.start().success
 
 
 def test_a_robot_that_nobody_answers_for_is_refused(ros_domain, tmp_path):
