@@ -16,6 +16,7 @@ from g1_driver.expert_node import ExpertConfig
 from lwd_actor.arbiter_node import ArbiterConfig
 from lwd_actor.errors import PadError
 from lwd_actor.operator_node import OperatorNodeConfig
+from lwd_actor.policy_config import PolicyNodeConfig
 from lwd_actor.recorder_node import RecorderConfig
 from lwd_actor.recording.spool import default_spool
 from lwd_actor.teleop.pad_file import load_pad
@@ -41,6 +42,10 @@ class Bringup:
     """sim: a simulated robot. sdk: the real one."""
     expert: bool = False
     """Drive a simulated robot with the task's scripted expert."""
+    policy: str = ''
+    """Drive with a policy: its folder, or the address of a server, ws://HOST:PORT."""
+    shelf: str = ''
+    """Follow a shelf of received policies, in this folder; `policy` is what to begin with."""
     pad: str = ''
     """Teleoperate with a pad: gamepad, spacemouse, or the path of a YAML file; empty: do not."""
     joy_node: bool = False
@@ -67,13 +72,16 @@ class Bringup:
     """Parameters of the teleoperation node; its pad is that above."""
     recorder: RecorderConfig = field(default_factory=RecorderConfig)
     """Parameters of the recorder; spool, cameras and lockstep are those above."""
+    policy_node: PolicyNodeConfig = field(default_factory=PolicyNodeConfig)
+    """Parameters of the policy node; policy and shelf are those above, its mode is the driver's."""
     sim_expert: ExpertConfig = field(default_factory=ExpertConfig)
     """Parameters of the scripted expert."""
     sim_operator: OperatorNodeConfig = field(default_factory=OperatorNodeConfig)
     """Parameters of the scripted operator."""
 
 
-SECTIONS = ('driver', 'arbiter', 'teleop', 'recorder', 'sim_expert', 'sim_operator')
+SECTIONS = (
+    'driver', 'arbiter', 'teleop', 'recorder', 'policy_node', 'sim_expert', 'sim_operator')
 """The settings that are a node's parameters."""
 OPERATOR = 'operator'
 """The scripted operator's pad."""
@@ -140,9 +148,14 @@ def load(name: str, overrides: Mapping[str, Any] | None = None) -> Bringup:
         if config.backend == 'sdk' and getattr(config, name):
             raise ConfigError(
                 f'{path}: {name} is true, but the scripted {name} is for simulations only')
+    if config.expert and (config.policy or config.shelf):
+        raise ConfigError(
+            f'{where}: expert is true, but there is a policy too, '
+            f'{config.policy or config.shelf}; one of them drives')
     for key, given in values.items():
         section, _, name = key.partition('.')
-        if section in SECTIONS and name in ('robot', 'backend', 'pad', 'spool') and (
+        if section in SECTIONS and name in (
+                'robot', 'backend', 'pad', 'spool', 'policy', 'shelf') and (
                 given != getattr(config, name)):
             raise ConfigError(
                 f'{where}: {key} is {given!r}, but {name} is {getattr(config, name)!r}; '
@@ -184,8 +197,13 @@ def _completed(config: Bringup, where: str) -> Bringup:
     recorder = replace(
         config.recorder, robot=config.robot, spool=str(spool), cameras=driver.cameras.names,
         lockstep=driver.mode == LOCKSTEP)
+    remote = config.policy.startswith(('ws://', 'wss://'))
+    policy = replace(
+        config.policy_node, robot=config.robot, mode=driver.mode, shelf=config.shelf,
+        policy='' if remote else config.policy,
+        remote=config.policy if remote else config.policy_node.remote)
     return replace(
-        config, pad=pad, recorder=recorder, driver=driver,
+        config, pad=pad, policy_node=policy, recorder=recorder, driver=driver,
         arbiter=replace(arbiter, robot=config.robot),
         teleop=replace(teleop, robot=config.robot),
         sim_expert=replace(config.sim_expert, robot=config.robot),
