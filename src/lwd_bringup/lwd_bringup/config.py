@@ -64,7 +64,7 @@ class Bringup:
     teleop: TeleopNodeConfig = field(default_factory=TeleopNodeConfig)
     """Parameters of the teleoperation node; its pad is that above."""
     policy_node: PolicyNodeConfig = field(default_factory=PolicyNodeConfig)
-    """Parameters of the policy node; policy and shelf are those above, its mode is the driver's."""
+    """Parameters of the policy node; policy and shelf are those above, the mode the driver's."""
     sim_expert: ExpertConfig = field(default_factory=ExpertConfig)
     """Parameters of the scripted expert."""
     sim_operator: OperatorNodeConfig = field(default_factory=OperatorNodeConfig)
