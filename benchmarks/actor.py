@@ -42,20 +42,23 @@ PERIOD_MS = 1000.0 / 30.0
 _ROUNDS = 30
 
 
-def make_policy(folder: Path) -> PolicyConfig:
-    """Save a default policy for cameras, with random weights that move the arms a little."""
-    config = PolicyConfig(observation='cameras')
+def make_policy(folder: Path, config: PolicyConfig, *, scale: float) -> None:
+    """Save a policy with random weights.
+
+    Args:
+        folder: Where to.
+        config: Its sizes.
+        scale: How far it moves the joints, rad.
+    """
     torch.manual_seed(0)
     policy = FlowPolicy(config)
-    policy.actions.quantiles.scale.fill_(0.01)
+    # Slowly, as a trained one: less at higher frequencies.
+    fall = scale / (1.0 + torch.arange(config.coefficients, dtype=torch.float32) ** 2)
+    policy.actions.quantiles.scale.copy_(fall[:, None].expand(-1, 16))
     torch.nn.init.normal_(policy.expert.last.weight, std=0.02)
-    with torch.no_grad():
-        # Around the pose that it starts from, with open hands.
-        policy.actions.quantiles.centre.zero_()
     save_policy(folder, policy, card_of(
         config, RuntimeConfig(), name='benchmark', algorithm='none', command='benchmarks.actor',
         seed=0))
-    return config
 
 
 def inference_ms(folder: Path, config: PolicyConfig) -> float:
@@ -83,7 +86,9 @@ def main() -> int:
     """Run the benchmark."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        alone = inference_ms(folder / 'policy', make_policy(folder / 'policy'))
+        policy = PolicyConfig(observation='cameras')
+        make_policy(folder / 'policy', policy, scale=0.05)
+        alone = inference_ms(folder / 'policy', policy)
         config = load('sim_robot', {
             'policy': str(folder / 'policy'), 'domain': free_domain(),
             **recording(folder / 'spool')})
