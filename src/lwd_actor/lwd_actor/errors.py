@@ -18,6 +18,26 @@ class ProposalError(ActorError, ValueError):
     """A command proposed to the arbiter that cannot be followed."""
 
 
+class ReceptionError(ActorError):
+    """A policy that cannot be taken or run."""
+
+
+class DiskError(ReceptionError):
+    """The disk of the shelf refuses; the same policy can be taken once there is room."""
+
+
+class FetchError(ReceptionError):
+    """A payload that cannot be fetched from its URL for now."""
+
+
+class RecordingError(ActorError, ValueError):
+    """A message or a spool that cannot be recorded."""
+
+
+class EpisodeError(ActorError, ValueError):
+    """An episode that cannot be started, ended or labelled as asked."""
+
+
 class ObservationError(ActorError):
     """What the robot shows cannot be made into what a policy sees."""
 

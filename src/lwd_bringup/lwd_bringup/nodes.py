@@ -40,6 +40,9 @@ def plan(config: Bringup) -> list[NodeSpec]:
     if config.expert or config.pad or driven:
         nodes.append(NodeSpec(
             'lwd_actor', 'arbiter', 'arbiter', namespace, parameter_values(config.arbiter)))
+    if config.record:
+        nodes.append(NodeSpec(
+            'lwd_actor', 'recorder', 'recorder', namespace, parameter_values(config.recorder)))
     if driven:
         nodes.append(NodeSpec(
             'lwd_actor', 'policy', 'policy', namespace, parameter_values(config.policy_node)))

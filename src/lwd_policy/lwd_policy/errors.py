@@ -32,3 +32,23 @@ class WrongBaseError(DeltaError):
 
 class ShelfError(PolicyError):
     """A shelf of policies that cannot be read or written, or a version that is not on it."""
+
+
+class SignatureError(PolicyError):
+    """A key that cannot be used, or a signature that is missing, wrong or of an unknown key."""
+
+
+class ManifestError(PolicyError, ValueError):
+    """A manifest that says what cannot be."""
+
+
+class PayloadError(PolicyError):
+    """A payload that cannot be written, or is not laid out as one."""
+
+
+class CanaryError(PolicyError):
+    """A policy that would not act sanely on stored observations, or such that cannot be read."""
+
+
+class PublishedError(PolicyError):
+    """A folder of published policies that cannot be read or written."""

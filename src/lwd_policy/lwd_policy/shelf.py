@@ -203,12 +203,13 @@ class ShelfWriter(Shelf):
                              ) from error
         return place
 
-    def select(self, version: str, pinned: bool = False) -> None:
+    def select(self, version: str, pinned: bool = False, **changes: Any) -> None:
         """Have a version run.
 
         Args:
             version: On the shelf.
             pinned: Keep to it, whatever comes.
+            changes: Fields of the choice that change with it.
 
         Raises:
             ShelfError: It is not on the shelf, or the disk refuses.
@@ -218,7 +219,7 @@ class ShelfWriter(Shelf):
         history = before.history
         if before.version and before.version != version:
             history = (before.version, *(one for one in history if one != before.version))
-        self.change(version=version, pinned=pinned, history=history[:_HISTORY])
+        self.change(version=version, pinned=pinned, history=history[:_HISTORY], **changes)
 
     def change(self, **changes: Any) -> Choice:
         """Replace fields of current.json, durably; returns what it says now.

@@ -25,6 +25,12 @@ RECORD = QoSProfile(
     durability=DurabilityPolicy.VOLATILE)
 """Control steps, executed commands, rewards: nothing may be lost in a stall of three seconds."""
 
+PARTS = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST, depth=64, reliability=ReliabilityPolicy.RELIABLE,
+    durability=DurabilityPolicy.VOLATILE)
+"""Parts of a policy: who sends waits for acknowledgements long before so many are on their way,
+for those beyond the depth are lost without a word."""
+
 LATCHED = QoSProfile(
     history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE,
     durability=DurabilityPolicy.TRANSIENT_LOCAL)
