@@ -3,9 +3,9 @@
 
 Each robot is a process: it writes recorded traffic into its spool at the pace of its stamps, with
 the recorder's writer and its fsync, while an uploader takes closed segments to one store. A
-coordinator takes them into the catalogue, and another process looks at its snapshots. An episode is
-sampleable when a snapshot holds its last segment and its label. Announcements go through a pipe in
-the place of a ROS topic.
+coordinator takes them into the catalogue, and another process looks at its snapshots. An episode
+is sampleable when a snapshot holds its last segment and its label. Announcements go through a pipe
+in the place of a ROS topic.
 
 ROBOTS=8 and SECONDS_=60 change the size; STORE=folder says which disk (default: a temporary one).
 """
@@ -225,7 +225,9 @@ def run(root: Path) -> int:
     context = multiprocessing.get_context('fork')
     messages = traffic()
     mean = sum(len(one.data) for one in messages) / LONGEST / 1e6
-    channels = Channels(*(context.SimpleQueue() for _ in range(4)), context.Event())
+    channels = Channels(
+        context.SimpleQueue(), context.SimpleQueue(), context.SimpleQueue(),
+        context.SimpleQueue(), context.Event())
     idle = _idle()
     began = time.monotonic()
     processes = [
@@ -247,14 +249,17 @@ def run(root: Path) -> int:
     busy = 1.0 - (_idle() - idle) / lasted / (os.cpu_count() or 1)
     expected = sum(len(one.sizes) for one in ended)
     deadline = time.monotonic() + GRACE
+    found: list[tuple[str, int, int]] = []
     with Catalogue(root / 'store') as catalogue:
-        def registered() -> list[tuple[str, int, int]]:
-            return [(one.name, segment.number, segment.size)
-                    for one in catalogue.snapshot().episodes() for segment in one.segments]
-        while len(registered()) < expected and time.monotonic() < deadline:
+        while time.monotonic() < deadline:
+            episodes = catalogue.snapshot().episodes()
+            found = [(one.name, segment.number, segment.size)
+                     for one in episodes for segment in one.segments]
+            if len(found) >= expected and all(one.label for one in episodes):
+                break
             time.sleep(0.1)
-        time.sleep(1.0)
-        found = registered()
+        # For the observer to see it as well.
+        time.sleep(0.5)
     channels.stop.set()
     channels.announced.put('')
     seen: dict[tuple[str, int, bool], float] = channels.seen.get()
