@@ -4,6 +4,7 @@
 import sys
 from pathlib import Path
 
-_SOURCES = Path(__file__).parents[2]
+_SOURCES = Path(__file__).parents[3]
 sys.path[:0] = [str(Path(__file__).parent), *(
-    str(_SOURCES / package / 'test') for package in ('lwd_policy', 'lwd_actor', 'g1_driver'))]
+    str(_SOURCES / tests) for tests in (
+        'lwd_policy/test', 'lwd_actor/test/reception', 'g1_driver/test'))]
