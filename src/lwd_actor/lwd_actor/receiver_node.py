@@ -25,7 +25,7 @@ from lwd_actor.errors import ReceptionError
 from lwd_actor.proposal import Source
 from lwd_actor.reception.faults import FaultConfig, FaultWatch
 from lwd_actor.reception.messages import manifest_of
-from lwd_actor.reception.receiver import Receiver, ReceiverConfig, Request
+from lwd_actor.reception.receiver import Judge, Receiver, ReceiverConfig, Request
 from lwd_actor.reception.trial import Trial, TrialConfig
 from lwd_msgs.msg import (
     ActionChunk,
@@ -89,8 +89,12 @@ def rank_of(robot: str) -> int:
 class ReceiverNode(Node):
     """Publishes policy_status; serves rollback_policy and unpin_policy."""
 
-    def __init__(self, **options: object) -> None:
+    def __init__(self, judge: Judge | None = None, **options: object) -> None:
         """Open the shelf and listen.
+
+        Args:
+            judge: What a policy must pass; None for the trial of the parameters.
+            options: Of the node.
 
         Raises:
             ParameterError: There is no key, or the shelf cannot be opened.
@@ -104,7 +108,7 @@ class ReceiverNode(Node):
             raise ParameterError(f'parameter shelf: {error}') from error
         self._watch = FaultWatch(config.faults)
         self.receiver = Receiver(
-            self._shelf, keys, Trial(config.trial), rank=config.rank or rank_of(config.robot),
+            self._shelf, keys, judge or Trial(config.trial), rank=config.rank or rank_of(config.robot),
             config=config.receiver, on_change=self._changed)
         self._trouble = ''
         self._asked: Any = None

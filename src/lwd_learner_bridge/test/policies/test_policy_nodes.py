@@ -266,6 +266,6 @@ def test_second_publisher_stays_silent(site):
 def test_receiver_without_keys_does_not_start(site):
     with pytest.raises(ParameterError, match='lwd keys new'):
         site.graph.add(ReceiverNode, shelf=str(site.folder / 'shelf'))
+    site.robot(1)
     with pytest.raises(ParameterError, match='parameter shelf'):
-        site.robot(1)
         site.robot(1)
