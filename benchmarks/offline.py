@@ -26,7 +26,8 @@ import numpy as np
 from benchmarks.harness import quick, report
 from lwd_data.replay.catalogue import Catalogue
 from lwd_rollout.evaluate import EvaluationPlan, outcomes_of
-from lwd_rollout.pool import PoolPlan, make
+from lwd_rollout.pool_make import make
+from lwd_rollout.pool_plan import PoolPlan
 from lwd_rollout.workers import workers
 
 TASKS = ('restock',) if quick() else ('restock', 'correct', 'shoebox')

@@ -14,7 +14,8 @@ import time
 from pathlib import Path
 
 from benchmarks.harness import quick, report
-from lwd_rollout.pool import MIXTURE, PoolPlan, make
+from lwd_rollout.pool_make import make
+from lwd_rollout.pool_plan import MIXTURE, PoolPlan
 
 HOURS = 0.05 if quick() else 1.0
 WANTED_HOURS = 10.0

@@ -11,7 +11,8 @@ from lwd_data.reader import EpisodeReader
 from lwd_data.replay.catalogue import Catalogue
 from lwd_data.replay.sampler import SamplerConfig, WindowSampler
 from lwd_msgs.msg import ControlStep
-from lwd_rollout.pool import PoolPlan, make
+from lwd_rollout.pool_make import make
+from lwd_rollout.pool_plan import PoolPlan
 from lwd_rollout.runner import Setting, expert, run_episode
 
 

@@ -11,7 +11,8 @@ from rich.console import Console
 
 from lwd_bringup import cli
 from lwd_policy.store import load_policy
-from lwd_rollout.pool import PoolPlan, make
+from lwd_rollout.pool_make import make
+from lwd_rollout.pool_plan import PoolPlan
 
 SMALL = ['policy.text_width=16', 'policy.token_width=16', 'policy.context_width=32',
          'policy.expert_width=32', 'policy.expert_depth=1', 'trainer.tensorboard=false',

@@ -19,6 +19,8 @@ setup(
     license='Apache-2.0',
     extras_require={'test': ['pytest']},
     entry_points={'console_scripts': [
+        'coordinator = lwd_learner_bridge.coordinator_node:main',
+        'uploader = lwd_learner_bridge.uploader_node:main',
         'publisher = lwd_learner_bridge.publisher_node:main',
     ]},
 )

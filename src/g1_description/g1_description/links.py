@@ -27,7 +27,7 @@ _H = pi / 2
 
 @dataclass(frozen=True)
 class Shape:
-    """A primitive, at once what is seen and what touches.
+    """A primitive, at once what is seen and what touches, unless it is said to be seen only.
 
     size: box (x, y, z) full lengths, m; capsule (radius, whole length) along its z; sphere
     (radius). rpy: fixed-axis roll, pitch, yaw, rad.
@@ -40,6 +40,8 @@ class Shape:
     colour: str = 'white'
     pad: bool = False
     """A gripper's contact pad: soft, of high friction."""
+    touches: bool = True
+    """Whether it is there for contacts and distances too, or only seen."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,11 @@ def _body() -> tuple[Link, ...]:
         Link('body_link1', BASE_LINK, (0, 0, 0.6485), (0, 0, 0), 'prismatic', lift,
              3.2628, (0.0338, -0.0025, 0.0008), (0.01283, 0.0061, 0.01117), (
                  Shape('box', (0.16, 0.056, 0.133), (0.103, 0.1, -0.014), colour='grey'),
-                 Shape('box', (0.16, 0.044, 0.160), (0.102, -0.1, 0), colour='grey'))),
+                 Shape('box', (0.16, 0.044, 0.160), (0.102, -0.1, 0), colour='grey'),
+                 # What the column pushes up, and what carries the torso on it: only for the eye,
+                 # the torso would float without.
+                 Shape('box', (0.16, 0.24, 0.66), (-0.15, 0, -0.26), colour='grey', touches=False),
+                 Shape('box', (0.20, 0.14, 0.12), colour='dark', touches=False))),
         Link('body_link2', 'body_link1', (0.131, 0, 0), (-_H, 0, 0), 'revolute', pitch,
              7.532, (-0.0005, -0.1937, -0.0012), (0.07889, 0.0515, 0.0449), (
                  Shape('capsule', (0.085, 0.25), colour='grey'),

@@ -105,7 +105,8 @@ def _geom(body: mujoco.MjsBody, name: str, shape: Shape) -> None:
     geom = body.add_geom(
         name=name, type=kinds[shape.kind], size=size, pos=shape.xyz,
         quat=rpy_to_quaternion(shape.rpy), rgba=COLOURS[shape.colour],
-        contype=ROBOT_CONTYPE, conaffinity=SCENE_CONTYPE, mass=0.0)
+        contype=ROBOT_CONTYPE if shape.touches else 0,
+        conaffinity=SCENE_CONTYPE if shape.touches else 0, mass=0.0)
     if shape.pad:
         geom.condim = 4
         geom.friction = [1.5, 0.01, 0.0001]

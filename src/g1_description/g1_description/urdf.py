@@ -60,6 +60,8 @@ def _link(robot: ET.Element, link: Link) -> None:
     ET.SubElement(inertial, 'inertia', ixx=ixx, iyy=iyy, izz=izz, ixy='0', ixz='0', iyz='0')
     for role in ('visual', 'collision'):
         for shape in link.shapes:
+            if role == 'collision' and not shape.touches:
+                continue
             for kind, size, xyz in _solids(shape):
                 solid = ET.SubElement(element, role)
                 ET.SubElement(solid, 'origin', xyz=_text(xyz), rpy=_text(shape.rpy))

@@ -9,6 +9,7 @@ import pytest
 
 from g1_description import joints as j
 from g1_description.links import FINGER_TRAVEL, LINKS
+from g1_description.links import link as link_of
 from g1_description.mjcf import RobotIndex, add_robot, base_spec
 from g1_description.transforms import matrix_to_rpy, rpy_to_matrix, rpy_to_quaternion
 from g1_description.urdf import urdf
@@ -110,6 +111,47 @@ def test_limits_speeds_and_efforts_reach_both_models(model, robot):
     for joint in (*j.LEFT_ARM, *j.RIGHT_ARM):
         np.testing.assert_allclose(model.joint(joint.name).range, [joint.lower, joint.upper])
         assert model.actuator(joint.name).forcerange[1] == joint.effort
+
+
+def test_what_is_only_seen_touches_nothing_and_weighs_nothing(model, robot):
+    names = {f'{link.name}/{i}' for link in LINKS
+             for i, shape in enumerate(link.shapes) if not shape.touches}
+    assert names
+    assert names == {model.geom(i).name for i in range(model.ngeom)
+                     if not model.geom_contype[i] and not model.geom_conaffinity[i]}
+    for link in LINKS:
+        element = next(e for e in robot.findall('link') if e.get('name') == link.name)
+        unseen = len(element.findall('visual')) - len(element.findall('collision'))
+        assert unseen == sum(not shape.touches for shape in link.shapes)
+        assert model.body(link.name).mass == pytest.approx(link.mass)
+
+
+def test_the_column_reaches_from_the_base_to_the_torso_at_every_lift(model):
+    data, index = mujoco.MjData(model), RobotIndex(model)
+    base = next(i for i, shape in enumerate(link_of('base_link').shapes)
+                if shape.kind == 'box' and shape.xyz[2] > 0.5)
+    mast, carriage = (f'body_link1/{i}' for i, shape in enumerate(link_of('body_link1').shapes)
+                      if not shape.touches)
+
+    def span(name, axis):
+        geom = model.geom(name)
+        middle = data.geom(name).xpos[axis]
+        return middle - geom.size[axis], middle + geom.size[axis]
+
+    lower, upper = j.WAIST[0].lower, j.WAIST[0].upper
+    for lift in np.linspace(lower, upper, 12):
+        positions = np.zeros(20)
+        positions[j.STATE_NAMES.index(j.WAIST[0].name)] = lift
+        index.set_positions(data, positions)
+        mujoco.mj_forward(model, data)
+        column = span(f'base_link/{base}', 2)
+        assert span(mast, 2)[0] < column[1] - 0.05
+        # The carriage hangs on whichever of the two is at its height, and reaches the torso.
+        low, high = span(carriage, 2)
+        assert high < max(column[1], span(mast, 2)[1])
+        assert span(carriage, 0)[0] < span(f'base_link/{base}', 0)[1]
+        assert span(carriage, 0)[1] > span('body_link1/0', 0)[0]
+        assert low < span('body_link1/0', 2)[1] < high + 0.02
 
 
 def test_a_gripper_closes_from_both_sides(model):

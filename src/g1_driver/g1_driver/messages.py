@@ -17,8 +17,9 @@ from g1_description.joints import COMMAND_NAMES, STATE_NAMES
 from g1_driver.commands import Command, Executed
 from g1_driver.images import to_jpeg
 from g1_driver.robot import Frame, JointSample, SceneInfo
+from g1_sim.features import LAYOUT
 from g1_sim.tasks.base import Verdict
-from lwd_msgs.msg import ExecutedCommand, Reward, SimState, Task, Tick
+from lwd_msgs.msg import ExecutedCommand, Reward, SceneFeatures, SimState, Task, Tick
 from lwd_ros.convert import to_ns, to_time
 
 Array = NDArray[np.float64]
@@ -124,6 +125,15 @@ def task(info: SceneInfo, stamp_ns: int, reset_count: int) -> Task:
         task=info.task, instruction=info.instruction, distribution=info.distribution,
         seed=info.seed, reset_count=reset_count, time_limit=info.time_limit)
     message.header.stamp = to_time(stamp_ns)
+    return message
+
+
+def scene_features(number: int, stamp_ns: int, values: NDArray[np.float32]) -> SceneFeatures:
+    """Return the features of a simulated scene, (F,), as a message."""
+    message = SceneFeatures(tick=number, layout=LAYOUT)
+    message.header.stamp = to_time(stamp_ns)
+    message.header.frame_id = BASE
+    message.values = array.array('f', values)
     return message
 
 

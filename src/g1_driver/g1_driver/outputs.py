@@ -17,7 +17,7 @@ from g1_driver.config import LOCKSTEP, DriverConfig
 from g1_driver.health import Monitor
 from g1_driver.loop import ControlLoop, Observation
 from g1_driver.robot import JointSample, SceneInfo, SimulatedRobot
-from lwd_msgs.msg import ExecutedCommand, Reward, SimState, Task, Tick
+from lwd_msgs.msg import ExecutedCommand, Reward, SceneFeatures, SimState, Task, Tick
 from lwd_ros.convert import to_time
 from lwd_ros.qos import LATCHED, RECORD, SENSOR
 
@@ -50,6 +50,7 @@ class Outputs:
         if config.backend == 'sim':
             self._rewards = node.create_publisher(Reward, 'reward', RECORD)
             self._tasks = node.create_publisher(Task, 'task', LATCHED)
+            self._features = node.create_publisher(SceneFeatures, 'scene_features', RECORD)
             self._sim_states = node.create_publisher(SimState, 'sim_state', RECORD)
         if self._virtual:
             self._clocks = node.create_publisher(ClockMessage, 'clock', SENSOR)
@@ -75,10 +76,13 @@ class Outputs:
             self._monitor.image(frame.camera)
         if self._virtual:
             self._clocks.publish(ClockMessage(clock=to_time(observation.stamp_ns)))
+        robot = self._loop.robot
+        if isinstance(robot, SimulatedRobot):
+            self._features.publish(messages.scene_features(
+                observation.tick, observation.stamp_ns, robot.features()))
         self._ticks.publish(messages.tick(
             observation.tick, observation.stamp_ns, observation.reset_count,
             observation.joints.stamp_ns, self._image_stamps))
-        robot = self._loop.robot
         if isinstance(robot, SimulatedRobot):
             self._sim_states.publish(messages.sim_state(
                 observation.tick, observation.stamp_ns, observation.reset_count, robot.info,

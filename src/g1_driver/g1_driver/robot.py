@@ -106,3 +106,6 @@ class SimulatedRobot(Robot, Protocol):
 
     def privileged(self) -> tuple[Array, Array]:
         """Return the world's state and the judge's memory."""
+
+    def features(self) -> NDArray[np.float32]:
+        """Return the scene's features, (F,), as g1_sim.features lays them out."""

@@ -15,8 +15,9 @@ from g1_driver.errors import ConfigurationError, ResetError
 from g1_driver.robot import Frame, JointSample, SceneInfo
 from g1_sim import tasks
 from g1_sim.errors import SimError
+from g1_sim.features import SceneFeatures
 from g1_sim.render import CameraRig
-from g1_sim.scene import DISTRIBUTIONS, Box, Distribution
+from g1_sim.scene import DISTRIBUTIONS, PHRASINGS, Box, Distribution, Phrasing
 from g1_sim.tasks.base import Judge, Verdict
 from g1_sim.world import World
 
@@ -31,6 +32,8 @@ class SimConfig:
     """The task to start with; see `lwd tasks`."""
     distribution: str = 'train'
     """train (what demonstrations saw) or deploy (shifted)."""
+    phrasing: str = 'train'
+    """train (instructions in words that demonstrations heard) or held_out (in others)."""
     seed: int = 0
     """Of the first scene; every reset without a seed adds one."""
 
@@ -47,13 +50,14 @@ class SimRobot:
         """Set the robot up; `connect` builds its first scene.
 
         Raises:
-            ConfigurationError: An unknown task or distribution.
+            ConfigurationError: An unknown task, distribution or phrasing.
             UnknownNameError: An unknown camera.
         """
         self._clock = clock
         self._rig = CameraRig(cameras, width=width, height=height)
         self._seed = config.seed - 1
         self._wanted = self._check(config.task, config.distribution)
+        self._phrasing = _phrasing(config.phrasing)
         self._instruction = ''
         self._drawn_ns = -1
         self.keep_out: Sequence[Box] = ()
@@ -90,11 +94,12 @@ class SimRobot:
         self._seed = self._seed + 1 if seed == -1 else seed
         task, distribution = self._wanted
         try:
-            scene = task.scene(self._seed, distribution)
+            scene = task.scene(self._seed, distribution, self._phrasing)
             self.world = World(scene)
         except SimError as error:
             raise ResetError(f'scene {self._seed} of {task.name}: {error}') from error
         self._judge: Judge = task.judge(self.world)
+        self._features = SceneFeatures(self.world)
         self._drawn_ns = -1
         self.keep_out = scene.keep_out
         self.info = SceneInfo(
@@ -133,6 +138,10 @@ class SimRobot:
         """Return the world's state and the judge's memory."""
         return self.world.state(), self._judge.memory()
 
+    def features(self) -> NDArray[np.float32]:
+        """Return the scene's features, (F,)."""
+        return self._features.values()
+
     def halt(self) -> None:
         """Hold the servos where the joints are."""
         self.world.set_targets(self.world.positions()[:16])
@@ -140,3 +149,10 @@ class SimRobot:
     def close(self) -> None:
         """Free the graphics context."""
         self._rig.close()
+
+
+def _phrasing(name: str) -> Phrasing:
+    for known in PHRASINGS:
+        if name == known:
+            return known
+    raise ConfigurationError(f'unknown phrasing {name!r}. Known: {", ".join(PHRASINGS)}')

@@ -22,6 +22,8 @@ LAYOUT, SIZE = SCENE_1.name, SCENE_1.size
 _HAND, _BODY, _JOINT, _FIXTURE = (group.size for group in SCENE_1.groups)
 _, BODIES, JOINTS, FIXTURES = (group.count for group in SCENE_1.groups)
 _SCENERY = ('floor', 'wall')
+_ROUND = (mujoco.mjtGeom.mjGEOM_CYLINDER, mujoco.mjtGeom.mjGEOM_CAPSULE,
+          mujoco.mjtGeom.mjGEOM_SPHERE, mujoco.mjtGeom.mjGEOM_ELLIPSOID)
 
 
 class SceneFeatures:
@@ -58,7 +60,7 @@ class SceneFeatures:
                 1.0, *model.geom_pos[geom], *model.geom_size[geom], *model.geom_rgba[geom][:3]]
 
     def _looks(self) -> None:
-        """Fill in size and colour of each body: of its first geom."""
+        """Fill in size, colour and shape of each body: of its first geom."""
         model = self._world.model
         for k, joint in enumerate(self._free):
             geom = model.body_geomadr[model.jnt_bodyid[joint]]
@@ -66,6 +68,7 @@ class SceneFeatures:
             self._constant[at] = 1.0
             self._constant[at + 13:at + 16] = model.geom_aabb[geom][3:6]
             self._constant[at + 16:at + 19] = model.geom_rgba[geom][:3]
+            self._constant[at + 19] = float(model.geom_type[geom] in _ROUND)
         for k in range(len(self._joints)):
             self._constant[2 * _HAND + BODIES * _BODY + k * _JOINT] = 1.0
 

@@ -3,18 +3,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import mujoco
 import numpy as np
 
-from g1_description.mjcf import SCENE_CONTYPE
+from g1_sim.scene import Rgba, graspable
 
 Kind = Literal['can', 'bottle', 'carton']
+Look = tuple[Kind, str]
+Span = tuple[float, float]
 KINDS: tuple[Kind, ...] = ('can', 'bottle', 'carton')
 
-COLOURS: dict[str, tuple[float, float, float, float]] = {
+COLOURS: dict[str, Rgba] = {
     'red': (0.80, 0.10, 0.10, 1.0),
     'green': (0.10, 0.55, 0.20, 1.0),
     'blue': (0.10, 0.25, 0.75, 1.0),
@@ -22,8 +25,6 @@ COLOURS: dict[str, tuple[float, float, float, float]] = {
     'white': (0.92, 0.92, 0.90, 1.0),
     'purple': (0.45, 0.15, 0.60, 1.0),
 }
-
-_ROBOT_AND_SCENE = 3
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,34 @@ class Item:
         return self.kind != 'carton'
 
 
+@dataclass(frozen=True)
+class ItemSpan:
+    """What the size, m, weight, kg, and friction of items are drawn from."""
+
+    radius: Span
+    height: Span
+    friction: Span
+    mass: Span = (0.15, 0.35)
+
+    def draw(self, rng: np.random.Generator, name: str, look: Look) -> Item:
+        """Draw an item of a kind and colour."""
+        kind, colour = look
+        return Item(
+            name=name, kind=kind, colour=colour, radius=rng.uniform(*self.radius),
+            height=rng.uniform(*self.height), mass=rng.uniform(*self.mass),
+            friction=rng.uniform(*self.friction))
+
+
+def draw_looks(
+    rng: np.random.Generator, count: int, *, kinds: Sequence[Kind] = KINDS,
+    but: Sequence[Look] = (),
+) -> list[Look]:
+    """Draw kinds and colours that all differ, from each other and from some that are taken."""
+    looks: list[Look] = [(kind, colour) for kind in kinds for colour in COLOURS]
+    free = [look for look in looks if look not in but]
+    return [free[int(i)] for i in rng.choice(len(free), size=count, replace=False)]
+
+
 def grasp_yaw(item: Item, yaw: float, wanted: float) -> float:
     """Return the yaw, rad, at which a hand meets an item squarely.
 
@@ -79,10 +108,7 @@ def add_item(spec: mujoco.MjSpec, item: Item) -> None:
     rgba = COLOURS[item.colour]
     half = item.height / 2.0
     cylinder, box = mujoco.mjtGeom.mjGEOM_CYLINDER, mujoco.mjtGeom.mjGEOM_BOX
-    touch = {
-        'contype': SCENE_CONTYPE, 'conaffinity': _ROBOT_AND_SCENE, 'condim': 4,
-        'friction': (item.friction, 0.01, 0.0001),
-    }
+    touch = graspable(item.friction)
     if item.kind == 'carton':
         body.add_geom(name=item.name, type=box, pos=(0, 0, half), mass=item.mass, rgba=rgba,
                       size=(item.radius, item.radius, half), **touch)

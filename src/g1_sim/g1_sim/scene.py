@@ -15,7 +15,10 @@ from g1_description.mjcf import SCENE_CONTYPE, add_robot, base_spec
 
 Array = NDArray[np.float64]
 Distribution = Literal['train', 'deploy']
+Rgba = tuple[float, float, float, float]
 DISTRIBUTIONS: tuple[Distribution, ...] = ('train', 'deploy')
+Phrasing = Literal['train', 'held_out']
+PHRASINGS: tuple[Phrasing, ...] = ('train', 'held_out')
 
 _ROBOT_AND_SCENE = 3
 
@@ -70,9 +73,19 @@ def room(*, light: float = 1.0) -> mujoco.MjSpec:
     return spec
 
 
+def graspable(friction: float) -> dict[str, Any]:
+    """Return the contact settings of a geom that a hand can hold: it does not twist in the grip.
+
+    Args:
+        friction: Against sliding.
+    """
+    return {'contype': SCENE_CONTYPE, 'conaffinity': _ROBOT_AND_SCENE, 'condim': 4,
+            'friction': (friction, 0.01, 0.0001)}
+
+
 def add_fixture(
     spec: mujoco.MjSpec, name: str, centre: tuple[float, float, float],
-    half: tuple[float, float, float], rgba: tuple[float, float, float, float],
+    half: tuple[float, float, float], rgba: Rgba,
 ) -> Box:
     """Add a fixed box, m in base_link; returns it as a box to keep away from."""
     spec.worldbody.add_geom(

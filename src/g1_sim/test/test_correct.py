@@ -1,36 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
+import functools
+
 import numpy as np
 import pytest
+import trials
+from trials import assert_remembered, assert_shifted, perform, put, run
 
 from g1_sim import tasks
-from g1_sim.experts import expert_for
 from g1_sim.tasks.base import Terminal
-from g1_sim.tasks.correct import HELD_OUT_PHRASES, PHRASES
-from g1_sim.world import World
 
-
-def start(seed=0, distribution='train'):
-    task = tasks.get('correct')
-    world = World(task.scene(seed, distribution))
-    return world, task.judge(world)
-
-
-def put(world, name, position, quaternion=(1, 0, 0, 0)):
-    address = world.model.joint(name).qposadr[0]
-    world.data.qpos[address:address + 7] = [*position, *quaternion]
-    velocity = world.model.joint(name).dofadr[0]
-    world.data.qvel[velocity:velocity + 6] = 0
-
-
-def run(world, judge, steps):
-    verdict = judge.update()
-    for _ in range(steps):
-        if verdict.terminal:
-            break
-        world.advance(8)
-        world.refresh()
-        verdict = judge.update()
-    return verdict
+start = functools.partial(trials.start, 'correct')
 
 
 def home(world, name='stray'):
@@ -57,14 +36,6 @@ def test_others_of_its_kind_show_where_it_belongs():
             assert {facts['bays'][other.name] for other in kind} == {facts['bays'][name]}
             assert len(kind) >= 2
         assert len(looks) >= 2
-
-
-def test_held_out_phrases_are_not_drawn():
-    for seed in range(20):
-        scene = tasks.get('correct').scene(seed)
-        label = scene.facts['items']['stray'].label
-        assert scene.instruction in {phrase.format(item=label) for phrase in PHRASES}
-        assert scene.instruction not in {phrase.format(item=label) for phrase in HELD_OUT_PHRASES}
 
 
 def test_an_item_at_rest_with_its_kind_is_a_success():
@@ -114,71 +85,35 @@ def test_a_fallen_item_is_a_failure_whichever_it_is():
         assert run(world, judge, 120).terminal is Terminal.FAILURE
 
 
-def test_an_episode_times_out_without_reward():
-    world, judge = start()
-    task = tasks.get('correct')
-    verdict = run(world, judge, round(30 * task.time_limit) + 1)
-    assert verdict.terminal is Terminal.TIMEOUT
-    assert world.time == pytest.approx(task.time_limit, abs=1 / 30)
-    assert verdict.reward == 0.0
-
-
 def test_the_judges_memory_travels_with_the_state():
     world, judge = start()
     put(world, 'stray', home(world))
     run(world, judge, 4)
-    state, memory = world.state(), judge.memory()
-    again, other = start()
-    again.restore(state)
-    other.recall(memory)
-    assert run(world, judge, 40) == run(again, other, 40)
-    np.testing.assert_array_equal(judge.memory(), other.memory())
+    assert_remembered(start, world, judge)
 
 
 def test_deployment_is_shifted():
     """Counters, boards, sizes and friction lie outside of what training scenes span."""
-    def spans(distribution):
-        values = []
-        for seed in range(40):
-            facts = tasks.get('correct').scene(seed, distribution).facts
-            stray = facts['items']['stray']
-            gap = abs(facts['bays']['stray'].height - facts['wrong_bay'].height)
-            values.append((facts['counter'], stray.radius, stray.friction, gap))
-        return np.min(values, axis=0), np.max(values, axis=0)
+    def values(facts):
+        stray = facts['items']['stray']
+        gap = abs(facts['bays']['stray'].height - facts['wrong_bay'].height)
+        return facts['counter'], stray.radius, stray.friction, gap
 
-    (low, high), (shifted_low, shifted_high) = spans('train'), spans('deploy')
-    assert np.all((shifted_low < low) | (shifted_high > high))
-
-
-def episode(world, judge, expert):
-    verdict = judge.update()
-    while not verdict.terminal:
-        world.set_targets(expert.act())
-        world.advance(8)
-        world.refresh()
-        verdict = judge.update()
-    return verdict
+    assert_shifted('correct', values)
 
 
 @pytest.mark.parametrize('distribution', ['train', 'deploy'])
 def test_the_expert_does_the_task(distribution):
     done = 0
     for seed in range(5):
-        world, judge = start(seed, distribution)
-        done += episode(world, judge, expert_for(world)).terminal is Terminal.SUCCESS
+        done += perform(*start(seed, distribution)).terminal is Terminal.SUCCESS
     assert done >= 4
 
 
 def test_the_expert_takes_over_with_the_item_in_hand():
     world, judge = start(1)
-    expert = expert_for(world)
     before = world.body_position('stray')
-    for _ in range(300):
-        world.set_targets(expert.act())
-        world.advance(8)
-        world.refresh()
-        judge.update()
-        if np.linalg.norm(world.body_position('stray') - before) > 0.06:
-            break
+    perform(world, judge, until=lambda _: np.linalg.norm(
+        world.body_position('stray') - before) > 0.06)
     assert world.touched_by_robot('stray')
-    assert episode(world, judge, expert_for(world)).terminal is Terminal.SUCCESS
+    assert perform(world, judge).terminal is Terminal.SUCCESS

@@ -1,35 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
+import functools
+
 import numpy as np
 import pytest
+import trials
+from trials import assert_remembered, assert_shifted, perform, put, run
 
-from g1_sim import tasks
-from g1_sim.experts import expert_for
 from g1_sim.tasks.base import Terminal
-from g1_sim.world import World
 
-
-def start(seed=0, distribution='train'):
-    task = tasks.get('restock')
-    world = World(task.scene(seed, distribution))
-    return world, task.judge(world)
-
-
-def put(world, name, position, quaternion=(1, 0, 0, 0)):
-    address = world.model.joint(name).qposadr[0]
-    world.data.qpos[address:address + 7] = [*position, *quaternion]
-    velocity = world.model.joint(name).dofadr[0]
-    world.data.qvel[velocity:velocity + 6] = 0
-
-
-def run(world, judge, steps):
-    verdict = judge.update()
-    for _ in range(steps):
-        if verdict.terminal:
-            break
-        world.advance(8)
-        world.refresh()
-        verdict = judge.update()
-    return verdict
+start = functools.partial(trials.start, 'restock')
 
 
 def on_board(world):
@@ -84,40 +63,20 @@ def test_a_fallen_item_is_a_failure_and_a_lying_one_no_success():
     assert run(world, judge, 60).terminal is Terminal.NONE
 
 
-def test_an_episode_times_out_without_reward():
-    world, judge = start()
-    task = tasks.get('restock')
-    verdict = run(world, judge, round(30 * task.time_limit) + 1)
-    assert verdict.terminal is Terminal.TIMEOUT
-    assert world.time == pytest.approx(task.time_limit, abs=1 / 30)
-    assert verdict.reward == 0.0
-
-
 def test_the_judges_memory_travels_with_the_state():
     world, judge = start()
     put(world, world.scene.facts['target'], on_board(world))
     run(world, judge, 4)
-    state, memory = world.state(), judge.memory()
-    again, other = start()
-    again.restore(state)
-    other.recall(memory)
-    assert run(world, judge, 40) == run(again, other, 40)
-    np.testing.assert_array_equal(judge.memory(), other.memory())
+    assert_remembered(start, world, judge)
 
 
 def test_deployment_is_shifted():
     """Counters, sizes and friction lie outside of what training scenes span."""
-    def spans(distribution):
-        counters, radii, friction = [], [], []
-        for seed in range(40):
-            facts = tasks.get('restock').scene(seed, distribution).facts
-            counters.append(facts['counter'])
-            radii += [item.radius for item in facts['items'].values()]
-            friction += [item.friction for item in facts['items'].values()]
-        return [(min(values), max(values)) for values in (counters, radii, friction)]
+    def values(facts):
+        item = facts['items'][facts['target']]
+        return facts['counter'], item.radius, item.friction
 
-    for (low, high), (shifted_low, shifted_high) in zip(spans('train'), spans('deploy')):
-        assert shifted_low < low or shifted_high > high
+    assert_shifted('restock', values)
 
 
 @pytest.mark.parametrize('distribution', ['train', 'deploy'])
@@ -125,13 +84,5 @@ def test_the_expert_does_the_task(distribution):
     """A sample; `make bench NAME=expert` measures the rate."""
     done = 0
     for seed in range(5):
-        world, judge = start(seed, distribution)
-        expert = expert_for(world)
-        verdict = judge.update()
-        while not verdict.terminal:
-            world.set_targets(expert.act())
-            world.advance(8)
-            world.refresh()
-            verdict = judge.update()
-        done += verdict.terminal is Terminal.SUCCESS
+        done += perform(*start(seed, distribution)).terminal is Terminal.SUCCESS
     assert done >= 4

@@ -28,3 +28,19 @@ class DiskError(ReceptionError):
 
 class FetchError(ReceptionError):
     """A payload that cannot be fetched from its URL for now."""
+class RecordingError(ActorError, ValueError):
+    """A message or a spool that cannot be recorded."""
+
+
+class EpisodeError(ActorError, ValueError):
+    """An episode that cannot be started, ended or labelled as asked."""
+class ObservationError(ActorError):
+    """What the robot shows cannot be made into what a policy sees."""
+
+
+class InferenceError(ActorError):
+    """A policy that cannot be used here, or whose answer cannot be followed."""
+
+
+class RemoteError(InferenceError):
+    """A policy server that does not answer, or not as agreed."""

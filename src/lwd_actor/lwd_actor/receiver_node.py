@@ -165,6 +165,9 @@ class ReceiverNode(Node):
 
     def _on_chunk(self, message: ActionChunk) -> None:
         before = self._watch.version
+        if before == self._shelf.choice().version != message.policy_version:
+            # It ran and was to go on: who infers found that it cannot be followed.
+            self._judge(before, 'was put out of use by the policy node; its diagnostics say why')
         reason = self._watch.chunk(
             message.policy_version, message.inference_seconds,
             finite=bool(np.isfinite(np.asarray(message.positions)).all()))

@@ -29,7 +29,7 @@ class RobotFeed:
         self.executed: ExecutedCommand | None = None
         self.episode_id = ''
         self._joints = Latest(node, JointState, 'joint_states')
-        self._first_tick = 0
+        self._first_tick: int | None = 0
         self._scene_tick = 0
         self._tick = -1
         self._reset_count = -1
@@ -42,7 +42,9 @@ class RobotFeed:
     def _on_episode(self, message: Episode) -> None:
         running = message.state == Episode.STATE_RUNNING
         if running and message.episode_id != self.episode_id:
-            self._first_tick = message.first_tick
+            # An episode that was only announced begins with the next step that is answered.
+            begun = to_ns(message.begin) > 0
+            self._first_tick = message.first_tick if begun else None
         self.episode_id = message.episode_id if running else ''
 
     def began(self, tick: Tick) -> bool:
@@ -57,6 +59,8 @@ class RobotFeed:
 
     def step_index(self, tick: Tick) -> int:
         """Return the steps since the episode began, or else since the last reset."""
+        if self._first_tick is None:
+            self._first_tick = tick.tick
         return max(0, tick.tick - self._first_tick)
 
     def command(self, tick: Tick) -> Array | None:

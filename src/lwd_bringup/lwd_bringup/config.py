@@ -16,6 +16,9 @@ from g1_driver.expert_node import ExpertConfig
 from lwd_actor.arbiter_node import ArbiterConfig
 from lwd_actor.errors import PadError
 from lwd_actor.operator_node import OperatorNodeConfig
+from lwd_actor.recorder_node import RecorderConfig
+from lwd_actor.recording.spool import default_spool
+from lwd_actor.policy_config import PolicyNodeConfig
 from lwd_actor.teleop.pad_file import load_pad
 from lwd_actor.teleop_node import TeleopNodeConfig
 from lwd_bringup.errors import ConfigError
@@ -39,12 +42,21 @@ class Bringup:
     """sim: a simulated robot. sdk: the real one."""
     expert: bool = False
     """Drive a simulated robot with the task's scripted expert."""
+    policy: str = ''
+    """Drive with a policy: its folder, or the address of a server, ws://HOST:PORT."""
+    shelf: str = ''
+    """Follow a shelf of received policies, in this folder; `policy` is what to begin with."""
     pad: str = ''
     """Teleoperate with a pad: gamepad, spacemouse, or the path of a YAML file; empty: do not."""
     joy_node: bool = False
     """Start joy_node of the ROS distribution here, for a pad that is plugged in here."""
     operator: bool = False
     """Let the scripted operator watch a simulated robot, and take over with a pad of its own."""
+    record: bool = False
+    """Record episodes: on demand through start_episode and end_episode, or with recorder.auto one
+    after the other."""
+    spool: str = ''
+    """Folder for recorded episodes, <spool>/<robot>/<episode>/; empty: ~/.ros/lwd/spool."""
     use_sim_time: bool = False
     """In lockstep: let rviz and robot_state_publisher run on the driver's simulated time."""
     rviz: bool = False
@@ -58,13 +70,18 @@ class Bringup:
     """Parameters of the arbiter; without a wait of its own it takes what suits driver.mode."""
     teleop: TeleopNodeConfig = field(default_factory=TeleopNodeConfig)
     """Parameters of the teleoperation node; its pad is that above."""
+    recorder: RecorderConfig = field(default_factory=RecorderConfig)
+    """Parameters of the recorder; spool, cameras and lockstep are those above."""
+    policy_node: PolicyNodeConfig = field(default_factory=PolicyNodeConfig)
+    """Parameters of the policy node; policy and shelf are those above, its mode is the driver's."""
     sim_expert: ExpertConfig = field(default_factory=ExpertConfig)
     """Parameters of the scripted expert."""
     sim_operator: OperatorNodeConfig = field(default_factory=OperatorNodeConfig)
     """Parameters of the scripted operator."""
 
 
-SECTIONS = ('driver', 'arbiter', 'teleop', 'sim_expert', 'sim_operator')
+SECTIONS = ('driver', 'arbiter', 'teleop', 'recorder', 'sim_expert', 'sim_operator')
+SECTIONS = ('driver', 'arbiter', 'teleop', 'policy_node', 'sim_expert', 'sim_operator')
 """The settings that are a node's parameters."""
 OPERATOR = 'operator'
 """The scripted operator's pad."""
@@ -131,9 +148,15 @@ def load(name: str, overrides: Mapping[str, Any] | None = None) -> Bringup:
         if config.backend == 'sdk' and getattr(config, name):
             raise ConfigError(
                 f'{path}: {name} is true, but the scripted {name} is for simulations only')
+    if config.expert and (config.policy or config.shelf):
+        raise ConfigError(
+            f'{where}: expert is true, but there is a policy too, '
+            f'{config.policy or config.shelf}; one of them drives')
     for key, given in values.items():
         section, _, name = key.partition('.')
-        if section in SECTIONS and name in ('robot', 'backend', 'pad') and (
+        if section in SECTIONS and name in ('robot', 'backend', 'pad', 'spool') and (
+        if section in SECTIONS and name in (
+                'robot', 'backend', 'pad', 'policy', 'shelf') and (
                 given != getattr(config, name)):
             raise ConfigError(
                 f'{where}: {key} is {given!r}, but {name} is {getattr(config, name)!r}; '
@@ -167,8 +190,24 @@ def _completed(config: Bringup, where: str) -> Bringup:
         arbiter = replace(arbiter, wait=0.9 * patience)
     if config.operator and teleop.wait == 0.0:
         teleop = replace(teleop, wait=0.8 * patience, operator_id='oracle')
+    if config.recorder.auto and not (config.record and config.backend == 'sim'):
+        raise ConfigError(
+            f'{where}: recorder.auto is true, but record is {str(config.record).lower()} and '
+            f'backend {config.backend!r}; it records simulated robots, with record=true')
+    spool = Path(config.spool).expanduser().absolute() if config.spool else default_spool()
+    recorder = replace(
+        config.recorder, robot=config.robot, spool=str(spool), cameras=driver.cameras.names,
+        lockstep=driver.mode == LOCKSTEP)
     return replace(
-        config, pad=pad, driver=driver, arbiter=replace(arbiter, robot=config.robot),
+        config, pad=pad, recorder=recorder, driver=driver,
+    remote = config.policy.startswith(('ws://', 'wss://'))
+    policy = replace(
+        config.policy_node, robot=config.robot, mode=driver.mode, shelf=config.shelf,
+        policy='' if remote else config.policy,
+        remote=config.policy if remote else config.policy_node.remote)
+    return replace(
+        config, pad=pad, policy_node=policy, driver=driver,
+        arbiter=replace(arbiter, robot=config.robot),
         teleop=replace(teleop, robot=config.robot),
         sim_expert=replace(config.sim_expert, robot=config.robot),
         sim_operator=replace(config.sim_operator, robot=config.robot))

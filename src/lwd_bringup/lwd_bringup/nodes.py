@@ -36,9 +36,16 @@ def plan(config: Bringup) -> list[NodeSpec]:
     namespace = '/' + config.robot
     nodes = [NodeSpec(
         'g1_driver', 'driver', 'driver', namespace, parameter_values(config.driver))]
-    if config.expert or config.pad:
+    driven = bool(config.policy or config.shelf)
+    if config.expert or config.pad or driven:
         nodes.append(NodeSpec(
             'lwd_actor', 'arbiter', 'arbiter', namespace, parameter_values(config.arbiter)))
+    if config.record:
+        nodes.append(NodeSpec(
+            'lwd_actor', 'recorder', 'recorder', namespace, parameter_values(config.recorder)))
+    if driven:
+        nodes.append(NodeSpec(
+            'lwd_actor', 'policy', 'policy', namespace, parameter_values(config.policy_node)))
     if config.pad:
         nodes.append(NodeSpec(
             'lwd_actor', 'teleop', 'teleop', namespace, parameter_values(config.teleop)))

@@ -74,6 +74,21 @@ def test_a_pad_is_set_once_for_all():
             load('sim_robot', overrides)
 
 
+def test_a_policy_drives_in_place_of_an_expert():
+    config = load('sim_robot', {'policy': '/p', 'shelf': '/s', 'driver.mode': 'lockstep'})
+    nodes = {node.name: node for node in plan(config)}
+    assert list(nodes) == ['driver', 'arbiter', 'policy']
+    parameters = nodes['policy'].parameters
+    assert (parameters['policy'], parameters['shelf'], parameters['mode']) == (
+        '/p', '/s', 'lockstep')
+    served = load('robot', {'policy': 'ws://gpu:8000'}).policy_node
+    assert (served.policy, served.remote, served.mode) == ('', 'ws://gpu:8000', 'real_time')
+    with pytest.raises(ConfigError, match='expert is true, but there is a policy too'):
+        load('sim_robot', {'policy': '/p', 'expert': True})
+    with pytest.raises(ConfigError, match=r"policy_node.shelf is '/t', but shelf is ''"):
+        load('sim_robot', {'policy': '/p', 'policy_node.shelf': '/t'})
+
+
 def test_a_bad_override_is_blamed_on_the_override():
     with pytest.raises(ConfigError, match=r'with log_level=loud: log_level is .loud.'):
         load('sim_robot', {'log_level': 'loud'})

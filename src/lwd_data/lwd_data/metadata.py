@@ -65,9 +65,26 @@ class Metadata:
 
 def write(folder: Path, metadata: Metadata) -> None:
     """Write metadata.yaml so that a reader sees the old one or the new one, never a part."""
+    _replace(folder, _as_yaml(metadata))
+
+
+def amend(folder: Path, custom: Mapping[str, str]) -> None:
+    """Change what custom_data says of an episode, for example its label.
+
+    Raises:
+        ReadError: See read.
+        OSError: The folder cannot be written.
+    """
+    content = _load(folder)
+    _from_yaml(folder / FILE, content)
+    content['custom_data'] = {**content['custom_data'], **custom}
+    _replace(folder, content)
+
+
+def _replace(folder: Path, content: Mapping[str, Any]) -> None:
     temporary = folder / (FILE + '.part')
     with temporary.open('w', encoding='utf-8') as file:
-        yaml.safe_dump({_KEY: _as_yaml(metadata)}, file, sort_keys=False)
+        yaml.safe_dump({_KEY: content}, file, sort_keys=False)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(folder / FILE)
@@ -114,6 +131,10 @@ def read(folder: Path) -> Metadata:
     Raises:
         ReadError: It is missing, no YAML, not of rosbag2, or of a newer format than this code.
     """
+    return _from_yaml(folder / FILE, _load(folder))
+
+
+def _load(folder: Path) -> dict[str, Any]:
     path = folder / FILE
     try:
         content = yaml.load(path.read_text(encoding='utf-8'), _Loader)  # noqa: S506  (safe)
@@ -125,7 +146,7 @@ def read(folder: Path) -> Metadata:
         raise ReadError(f'{path} is no YAML: {error}') from error
     if not isinstance(content, Mapping) or _KEY not in content:
         raise ReadError(f'{path} has no {_KEY}; it is no metadata of rosbag2')
-    return _from_yaml(path, content[_KEY])
+    return content[_KEY]
 
 
 def _from_yaml(path: Path, content: Mapping[str, Any]) -> Metadata:

@@ -31,7 +31,7 @@ def recover(folder: Path, custom: dict[str, str] | None = None) -> Metadata | No
     Returns:
         The metadata, or None if nothing in the folder could be read at all.
     """
-    unfinished = sorted(folder.glob('*' + OPEN))
+    unfinished = _unfinished(folder)
     closed = sorted(folder.glob('*.mcap'), key=_number)
     known = _known(folder)
     if not unfinished and known is not None and len(known.segments) == len(closed):
@@ -43,8 +43,8 @@ def recover(folder: Path, custom: dict[str, str] | None = None) -> Metadata | No
         segment = _scan(path, metadata)
         segment.recovered = path.name in marked
         metadata.segments.append(segment)
-    for path in unfinished:
-        if (segment_or_none := _rewrite(path, metadata)) is not None:
+    for final in unfinished:
+        if (segment_or_none := _rewrite(final, metadata)) is not None:
             metadata.segments.append(segment_or_none)
     if not metadata.segments:
         return None
@@ -52,6 +52,13 @@ def recover(folder: Path, custom: dict[str, str] | None = None) -> Metadata | No
     metadata.custom.update(custom or {})
     metadata_file.write(folder, metadata)
     return metadata
+
+
+def _unfinished(folder: Path) -> list[Path]:
+    """Return the final names of segments that were open, or whose recovery was interrupted."""
+    names = {path.with_name(path.name.removesuffix(suffix)) for suffix in (OPEN, _ASIDE)
+             for path in folder.glob('*' + suffix)}
+    return sorted(path for path in names if not path.exists())
 
 
 def _number(path: Path) -> int:
@@ -66,11 +73,15 @@ def _known(folder: Path) -> Metadata | None:
         return None
 
 
-def _rewrite(path: Path, metadata: Metadata) -> Segment | None:
+def _rewrite(final: Path, metadata: Metadata) -> Segment | None:
     """Write an open segment anew under its final name; None if it holds no message."""
-    final = path.with_name(path.name.removesuffix(OPEN))
-    aside = path.with_name(final.name + _ASIDE)
-    path.rename(aside)
+    unfinished = final.with_name(final.name + OPEN)
+    aside = final.with_name(final.name + _ASIDE)
+    if not aside.exists():
+        unfinished.rename(aside)
+    elif unfinished.exists():
+        # A recovery was itself interrupted: this is what it had written by then.
+        unfinished.unlink()
     writer: SegmentWriter | None = None
     for schema, channel, message in complete_messages(aside):
         if writer is None:

@@ -5,7 +5,7 @@ Simulation writes them, networks read them; what a field means is said once, her
 base_link, m and rad:
 
 - hands: TCP position 3, first two columns of its orientation 6;
-- bodies: present 1, position 3, orientation 6, velocity 3, half size 3, colour 3;
+- bodies: present 1, position 3, orientation 6, velocity 3, half size 3, colour 3, round 1;
 - joints of doors, drawers and lids: present 1, position 1, velocity 1;
 - fixtures: present 1, centre 3, half size 3, colour 3.
 """
@@ -31,6 +31,8 @@ class Group:
     """Where its half size, 3 numbers, begins; None if it has none."""
     colour: int | None = None
     """Where its colour, RGB in 0 .. 1, begins; None if it has none."""
+    round: int | None = None
+    """Where a token says 1 if it is round as a can is, 0 if it has corners; None: it does not."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class SceneLayout:
 
 SCENE_1 = SceneLayout('scene-1', (
     Group('hands', 2, 9, present=None, position=0),
-    Group('bodies', 10, 19, present=0, position=1, extent=13, colour=16),
+    Group('bodies', 10, 20, present=0, position=1, extent=13, colour=16, round=19),
     Group('joints', 4, 3, present=0, position=None),
     Group('fixtures', 8, 10, present=0, position=1, extent=4, colour=7),
 ))

@@ -8,6 +8,7 @@ it durable (fsync) and gives it its name, so that a file with a final name is al
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -79,6 +80,10 @@ class SegmentWriter:
         self._sequence[topic] = 0
         return channel
 
+    def flush(self) -> None:
+        """Hand what was written to the operating system: a kill cannot take it any more."""
+        self._writer.flush()  # type: ignore[no-untyped-call]
+
     def close(self, *, durable: bool = True) -> Segment:
         """Finish the file and give it its name.
 
@@ -97,7 +102,9 @@ class SegmentWriter:
 
     def abandon(self) -> None:
         """Leave the file as it is, unfinished, for recovery."""
-        self._file.close()
+        # What is still buffered may not fit on the disk either.
+        with contextlib.suppress(OSError):
+            self._file.close()
 
 
 class EpisodeWriter:
@@ -113,8 +120,9 @@ class EpisodeWriter:
             folder: Made by this call.
             custom: What to keep with it: task, instruction, robot, ...
             segment_seconds: Length of a segment in the stamps' time, s.
-            durable: Whether closing a segment waits for the disk. Recorders must; a generator that
-                can repeat an episode need not.
+            durable: Whether closing a segment waits for the disk, and metadata.yaml is there from
+                the beginning, so that also a killed episode says what it is of. Recorders must; a
+                generator that can repeat an episode need not.
 
         Raises:
             WriteError: The folder exists or cannot be made.
@@ -133,6 +141,16 @@ class EpisodeWriter:
         self._writer: SegmentWriter | None = None
         self._begin_ns = 0
         self._closed = False
+        if durable:
+            try:
+                metadata_file.write(folder, self._metadata)
+            except OSError as error:
+                raise WriteError(f'cannot write to {folder}: {error.strerror}') from error
+
+    @property
+    def segments(self) -> int:
+        """How many segments are closed."""
+        return len(self._metadata.segments)
 
     def write(self, topic: str, type_name: str, data: bytes, stamp_ns: int) -> None:
         """Append a message in CDR; begins a new segment when the present one is full.
@@ -157,14 +175,41 @@ class EpisodeWriter:
             raise WriteError(f'cannot write to {self._writer.path}: {error.strerror}') from error
 
     def close_segment(self) -> Segment | None:
-        """Finish the present segment early; returns it, or None if none is open."""
+        """Finish the present segment early; returns it, or None if none is open.
+
+        Raises:
+            WriteError: The disk refuses.
+        """
         if self._writer is None:
             return None
-        segment = self._writer.close(durable=self._durable)
-        self._writer = None
-        self._metadata.segments.append(segment)
-        metadata_file.write(self.folder, self._metadata)
+        try:
+            segment = self._writer.close(durable=self._durable)
+            self._writer = None
+            self._metadata.segments.append(segment)
+            metadata_file.write(self.folder, self._metadata)
+        except OSError as error:
+            raise WriteError(
+                f'cannot finish a segment of {self.folder}: {error.strerror}') from error
         return segment
+
+    def flush(self) -> None:
+        """Hand what was written to the operating system: a kill cannot take it any more.
+
+        Raises:
+            WriteError: The disk refuses.
+        """
+        if self._writer is not None:
+            try:
+                self._writer.flush()
+            except OSError as error:
+                raise WriteError(
+                    f'cannot write to {self._writer.path}: {error.strerror}') from error
+
+    def abandon(self) -> None:
+        """Leave the episode as a kill would, for recovery."""
+        self._closed = True
+        if self._writer is not None:
+            self._writer.abandon()
 
     def close(self, custom: Mapping[str, str] | None = None) -> Metadata:
         """Finish the episode.
@@ -175,7 +220,10 @@ class EpisodeWriter:
         if not self._closed:
             self.close_segment()
             self._metadata.custom.update(custom or {})
-            metadata_file.write(self.folder, self._metadata)
+            try:
+                metadata_file.write(self.folder, self._metadata)
+            except OSError as error:
+                raise WriteError(f'cannot write to {self.folder}: {error.strerror}') from error
             self._closed = True
         return self._metadata
 
@@ -190,9 +238,8 @@ class EpisodeWriter:
         """Close the episode; after an error leave it as a kill would, for recovery."""
         if kind is None:
             self.close()
-        elif self._writer is not None:
-            self._writer.abandon()
-            self._closed = True
+        else:
+            self.abandon()
 
 
 def _sync_folder(folder: Path) -> None:

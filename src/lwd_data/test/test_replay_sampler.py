@@ -121,7 +121,7 @@ def test_shapes_and_types_are_those_of_the_interface(sampler):
     assert len(batch) == len(batch.observation) == 64
     assert batch.chunk.shape == (64, 5, 16)
     assert batch.rewards.shape == (64, 15)
-    assert batch.observation.scene.shape == (64, 300)
+    assert batch.observation.scene.shape == (64, 310)
     kinds = {name: getattr(batch, name).dtype for name in (
         'chunk', 'rewards', 'span', 'end', 'to_end', 'outcome', 'source', 'task', 'version',
         'online', 'episode', 'step')}

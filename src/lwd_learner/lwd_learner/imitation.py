@@ -31,7 +31,7 @@ def matching(
     policy: FlowPolicy, trained: Callable[..., Any], sample: Sample, engine: Engine,
     generator: torch.Generator,
 ) -> Tensor:
-    """Return each sample's flow-matching loss, (B,): mean over LEVELS noise levels.
+    """Return each sample's flow-matching loss, (B,): weighted mean over LEVELS noise levels.
 
     Args:
         policy: Whose action space is used.
@@ -50,4 +50,5 @@ def matching(
     between = (1.0 - part) * noise + part * actions[:, None]
     with engine.autocast():
         velocity = trained(sample.observation, between, level)
-    return (velocity.float() - (actions[:, None] - noise)).square().mean(dim=(1, 2, 3))
+    error = (velocity.float() - (actions[:, None] - noise)).square()
+    return (policy.weight(level) * error).mean(dim=(1, 2, 3))

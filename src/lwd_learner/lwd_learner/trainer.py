@@ -94,6 +94,8 @@ class Trainer:
         self.folder, self.seed, self._gate = folder, seed, gate
         self._say, self._on_update = say, on_update
         self.progress = Progress()
+        self.last_metrics: dict[str, float] = {}
+        """The averages logged last; empty before the first line."""
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / checkpoint.FILE).is_file():
             self._resume()
@@ -204,7 +206,7 @@ class Trainer:
         self.metrics.add(found)
         last = self.progress.update == phase.updates
         if last or self.progress.step % self.config.log_every == 0:
-            self.metrics.write(self.progress.step, phase.name)
+            self.last_metrics = self.metrics.write(self.progress.step, phase.name)
 
     def close(self) -> None:
         """Close the metrics."""

@@ -144,6 +144,19 @@ class ValueLearner:
             network.actions.load_state_dict(policy.actions.state_dict())
             network.encoder.joints.load_state_dict(policy.backbone.joints.state_dict())
 
+    def start_from(self, critic: Critic) -> None:
+        """Take over the weights of a critic that was trained before.
+
+        Raises:
+            ConfigError: It is of another size.
+        """
+        if critic.config != self.critic.config:
+            raise ConfigError(
+                f'the critic to begin from is {critic.config}; the settings ask for '
+                f'{self.critic.config}')
+        for network in (self.critic, self.target):
+            copy_weights(network, critic)
+
     def expected(self, observation: Observation) -> torch.Tensor:
         """Return V's mean, (B,), of observations."""
         with torch.no_grad():

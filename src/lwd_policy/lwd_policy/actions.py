@@ -22,6 +22,8 @@ from lwd_policy.normalise import Quantiles
 
 # Half ranges below these are noise of the joints, not motion: rad, closure.
 _FLOOR = 0.01
+# A gripper's whole way counts as much as so many rad of an arm's joint.
+_GRIPPER = 0.3
 
 
 def cosines(horizon: int, count: int) -> NDArray[np.float64]:
@@ -50,10 +52,19 @@ class ActionSpace(nn.Module):
             mask[torch.from_numpy(ARM_INDICES)] = 1.0
         self.relative: Tensor
         self.basis: Tensor
+        self.unit: Tensor
         self.register_buffer('relative', mask, persistent=False)
         self.register_buffer(
             'basis', torch.tensor(cosines(horizon, coefficients), dtype=torch.float32),
             persistent=False)
+        unit = torch.full((ACTION_DIM,), _GRIPPER)
+        unit[torch.from_numpy(ARM_INDICES)] = 1.0
+        self.register_buffer('unit', unit, persistent=False)
+
+    @property
+    def sizes(self) -> Tensor:
+        """How much motion, rad, one unit of each normalised coefficient is, (K, D)."""
+        return self.quantiles.scale * self.unit
 
     def fit(self, commands: NDArray[np.floating], sent: NDArray[np.floating]) -> None:
         """Fit the normalisation to chunks, (N, H, 16), that follow commands, (N, 16)."""

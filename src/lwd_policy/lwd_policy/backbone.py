@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lwd_data.scene_layout import LAYOUTS
-from lwd_policy.colours import mentioned
 from lwd_policy.config import ACTION_DIM, STATE_DIM, PolicyConfig
 from lwd_policy.errors import LayoutError
 from lwd_policy.image_encoder import ImageTokens
 from lwd_policy.kinematics import HandKinematics, reach
+from lwd_policy.looks import mentioned
 from lwd_policy.normalise import Quantiles
 from lwd_policy.observation import Observation
 from lwd_policy.scene_encoder import SceneTokens, TokenPooling
@@ -40,7 +40,7 @@ class Look:
     images: Tensor | None
     """(B, N, token_width) tokens of the images, if it sees them."""
     mention: Tensor | None
-    """(B, C) which colours the instructions name, if it sees the scene."""
+    """(B, L) which looks the instructions name, if it sees the scene."""
 
 
 class Backbone(nn.Module):

@@ -147,7 +147,7 @@ class State:
     images: Tensor | None
     """(B, N, width) tokens of the images."""
     mention: Tensor | None
-    """(B, C) colours that the instructions name."""
+    """(B, L) looks that the instructions name."""
 
     def repeated(self, times: int) -> State:
         """Return each so many times in a row: (B * times, ...)."""

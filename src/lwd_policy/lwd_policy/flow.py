@@ -15,18 +15,27 @@ Velocity = Callable[[Tensor, Tensor], Tensor]
 """(a_w (B, K, D), w (B,)) -> velocity (B, K, D), the context being fixed."""
 
 
-def integrate(velocity: Velocity, noise: Tensor, steps: int = STEPS) -> Tensor:
+def integrate(
+    velocity: Velocity, noise: Tensor, steps: int = STEPS, *,
+    guide: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
     """Return actions a_1 by Euler's method: a_{w+h} = a_w + h f(a_w, w), h = 1 / steps.
 
     Args:
         velocity: Of the flow.
         noise: (B, K, D) a_0.
         steps: How many.
+        guide: Changes the end, (B, K, D), that each step's velocity leads to; the step then goes
+            there. None leaves the flow as it is.
     """
     actions = noise
     for k in range(steps):
         level = torch.full((len(noise),), k / steps, device=noise.device, dtype=noise.dtype)
-        actions = actions + velocity(actions, level) / steps
+        change = velocity(actions, level)
+        if guide is not None:
+            left = 1.0 - k / steps
+            change = (guide(actions + left * change) - actions) / left
+        actions = actions + change / steps
     return actions
 
 

@@ -17,6 +17,7 @@ from lwd_policy.backbone import Backbone
 from lwd_policy.config import PolicyConfig
 from lwd_policy.expert import make_expert
 from lwd_policy.observation import Observation
+from lwd_policy.precondition import Preconditioning
 
 
 class FlowVla(Protocol):
@@ -34,6 +35,9 @@ class FlowVla(Protocol):
     def __call__(self, observation: Observation, actions: Tensor, level: Tensor) -> Tensor:
         """Return velocities (B, L, K, D) at a_w (B, L, K, D) and w (B, L)."""
 
+    def weight(self, level: Tensor) -> Tensor:
+        """Return how much squared errors of the velocity count, (..., K, D), at w (...)."""
+
     def parameters(self) -> Iterator[nn.Parameter]:
         """Return what can be trained."""
 
@@ -49,6 +53,7 @@ class FlowPolicy(nn.Module):
             self.config.horizon, self.config.arms, self.config.coefficients)
         self.backbone = Backbone(self.config)
         self.expert = make_expert(self.config)
+        self.known = Preconditioning(self.config.shape)
 
     def fit(
         self, commands: NDArray[np.floating], state: NDArray[np.floating],
@@ -57,6 +62,10 @@ class FlowPolicy(nn.Module):
         """Fit the normalisation to chunks, (N, H, 16), states, (N, 20), and commands, (N, 16)."""
         self.actions.fit(commands, sent)
         self.backbone.fit(state)
+        device = self.known.mean.device
+        self.known.fit(self.actions.encode(
+            torch.from_numpy(commands).to(device, torch.float32),
+            torch.from_numpy(sent).to(device, torch.float32)))
 
     def context(self, observation: Observation) -> Tensor:
         """Return the context, (B, context_width), of B observations."""
@@ -64,7 +73,16 @@ class FlowPolicy(nn.Module):
 
     def velocity(self, context: Tensor, actions: Tensor, level: Tensor) -> Tensor:
         """Return velocities (B, K, D) at a_w (B, K, D) and w (B,)."""
-        return self.expert(context, actions, level)
+        return self.known(lambda a, w: self.expert(context, a, w), actions, level)
+
+    def weight(self, level: Tensor) -> Tensor:
+        """Return how much squared errors of the velocity count, (..., K, D), at w (...).
+
+        Every level counts alike, a coefficient by how far it moves the robot: half of a chunk's
+        coefficients are tremor that no observation foretells.
+        """
+        motion = self.actions.sizes * self.known.variance.sqrt()
+        return self.known.weight(level) * (motion / motion.mean())
 
     def forward(self, observation: Observation, actions: Tensor, level: Tensor) -> Tensor:
         """Return velocities at L noise levels of each observation: what training differentiates.

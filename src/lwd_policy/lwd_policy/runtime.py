@@ -13,6 +13,7 @@ from torch import Tensor
 
 from g1_description.joints import COMMAND_JOINTS, limits
 from lwd_policy import flow
+from lwd_policy.continuation import Committed, Continuation
 from lwd_policy.errors import ConfigError
 from lwd_policy.observation import Observation
 from lwd_policy.policy import FlowPolicy
@@ -81,8 +82,13 @@ class ChunkSampler:
         self._generator = torch.Generator().manual_seed(seed)
 
     @torch.no_grad()
-    def actions(self, observation: Observation) -> Tensor:
-        """Return one chunk an observation, (B, K, D), as the networks see it."""
+    def actions(self, observation: Observation, committed: Committed | None = None) -> Tensor:
+        """Return one chunk an observation, (B, K, D), as the networks see it.
+
+        Args:
+            observation: B of them; one if something is committed.
+            committed: What the chunk is to go on from; None draws it freely.
+        """
         config, policy = self.config, self.policy
         count = len(observation)
         context = policy.context(observation.conditioned(config.condition)
@@ -101,16 +107,27 @@ class ChunkSampler:
         else:
             def velocity(actions: Tensor, level: Tensor) -> Tensor:
                 return policy.velocity(context, actions, level)
-        drawn = flow.integrate(velocity, noise, config.steps).unflatten(0, (count, config.best_of))
+        guide = None
+        if committed is not None and len(committed.commands):
+            guide = Continuation(policy.actions, observation.sent, committed)
+        drawn = flow.integrate(velocity, noise, config.steps, guide=guide).unflatten(
+            0, (count, config.best_of))
         if self._ranker is None or config.best_of == 1:
             return drawn[:, 0]
         best = self._ranker.rank(observation, drawn).argmax(dim=1)
         return drawn[torch.arange(count, device=drawn.device), best]
 
     @torch.no_grad()
-    def commands(self, observation: Observation) -> NDArray[np.float64]:
-        """Return one chunk of commands an observation, (B, H, 16): rad; grippers 0 .. 1."""
-        actions = self.actions(observation)
+    def commands(
+        self, observation: Observation, committed: Committed | None = None,
+    ) -> NDArray[np.float64]:
+        """Return one chunk of commands an observation, (B, H, 16): rad; grippers 0 .. 1.
+
+        Args:
+            observation: B of them; one if something is committed.
+            committed: See `actions`.
+        """
+        actions = self.actions(observation, committed)
         commands = self.policy.actions.decode(actions, observation.sent)
         # A flow overshoots the ends of a joint's range a little: a gripper would be "more than
         # open", and the driver would report a clipped command at every step.

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from lwd_data.scene_layout import SceneLayout
-from lwd_policy.colours import named
+from lwd_policy.looks import MATCHES, named
 
 HEADS = 8
 _KEY = 16
@@ -63,7 +63,7 @@ class SceneTokens(nn.Module):
         self.groups = [group for group in layout.groups if group.name != 'hands']
         self.embed = nn.ModuleList(
             nn.Linear(group.size + (extra if group.position is not None else 0)
-                      + (2 if group.colour is not None else 0), width)
+                      + (MATCHES if group.colour is not None else 0), width)
             for group in self.groups)
 
     def hands(self, scene: Tensor) -> Tensor:
@@ -79,7 +79,7 @@ class SceneTokens(nn.Module):
         Args:
             scene: (B, F) features.
             points: (B, P, 3) to see positions from, m, base_link; the hands first.
-            mention: (B, C) which colours the instruction names; see colours.mentioned.
+            mention: (B, L) which looks the instruction names; see looks.mentioned.
             reach: (B, 2, 7, 3) joint motions of the arms per motion of the hands, rad per m.
         """
         tokens, there = [], []
@@ -93,7 +93,8 @@ class SceneTokens(nn.Module):
                       if group.present is None else values[..., group.present] > 0.5)
             if group.colour is not None:
                 colours = values[..., group.colour:group.colour + 3]
-                values = torch.cat([values, named(colours, mention, exists)], dim=-1)
+                shapes = None if group.round is None else values[..., group.round]
+                values = torch.cat([values, named(colours, shapes, mention, exists)], dim=-1)
             if group.extent is not None:
                 values = torch.cat([
                     values[..., :group.extent],

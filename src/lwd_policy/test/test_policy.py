@@ -253,7 +253,7 @@ def test_bad_use_is_refused():
         ChunkSampler(made, RuntimeConfig(best_of=4))
     with pytest.raises(ConfigError, match='condition is 1'):
         ChunkSampler(made, RuntimeConfig(condition=1))
-    with pytest.raises(LayoutError, match='layout scene-1, 300 numbers'):
+    with pytest.raises(LayoutError, match='layout scene-1, 310 numbers'):
         made.context(replace(observations(), scene=torch.zeros(3, 10)))
     seen = observations(cameras=True)
     with pytest.raises(LayoutError, match="sees camera 'head'"):
@@ -307,7 +307,7 @@ def test_the_critics_gradient_is_that_of_finite_differences():
 
 def test_a_live_observation_is_one_row():
     seen = single(np.zeros(20), np.ones(16), 'pack the shoes',
-                  scene=np.zeros(300, dtype=np.float32))
+                  scene=np.zeros(310, dtype=np.float32))
     assert len(seen) == 1
     assert seen.sent.dtype == torch.float32
     assert seen.instructions == ('pack the shoes',)

@@ -15,13 +15,20 @@ from numpy.typing import NDArray
 
 from g1_sim import tasks
 from g1_sim.errors import SimError
-from g1_sim.experts.flaws import draw
 from g1_sim.render import CameraRig
-from g1_sim.scene import DISTRIBUTIONS
+from g1_sim.scene import DISTRIBUTIONS, PHRASINGS
 from g1_sim.seeds import seeds, split_of
 from g1_sim.tasks.base import Terminal
 from lwd_rollout.errors import EvaluationError
-from lwd_rollout.runner import Film, MakeController, Outcome, Setting, expert, run_episode
+from lwd_rollout.runner import (
+    Film,
+    MakeController,
+    Outcome,
+    Setting,
+    expert,
+    flawed_expert,
+    run_episode,
+)
 from lwd_rollout.statistics import bootstrap_mean, wilson
 from lwd_rollout.workers import workers
 
@@ -40,6 +47,8 @@ class EvaluationPlan:
     tasks: tuple[str, ...] = ()
     """Names; empty for all."""
     distributions: tuple[str, ...] = ('train', 'deploy')
+    phrasing: str = 'train'
+    """Of the instructions: train, or held_out (scenes stay the same)."""
     episodes: int = 100
     """Of each task and distribution."""
     split: str = 'tune'
@@ -60,6 +69,9 @@ class EvaluationPlan:
             if distribution not in DISTRIBUTIONS:
                 raise EvaluationError(f'unknown distribution {distribution!r}. Known: '
                                       f'{", ".join(DISTRIBUTIONS)}')
+        if self.phrasing not in PHRASINGS:
+            raise EvaluationError(f'unknown phrasing {self.phrasing!r}. Known: '
+                                  f'{", ".join(PHRASINGS)}')
         try:
             for name in self.tasks:
                 tasks.get(name)
@@ -89,7 +101,7 @@ def make_controller(
         except ValueError as error:
             raise EvaluationError(
                 f'{name!r}: write a severity, as in flawed:1.0') from error
-        return expert(draw(np.random.default_rng([seed, 13]), severity))
+        return flawed_expert(np.random.default_rng([seed, 13]), severity)
     if (Path(name) / 'card.json').is_file():
         from lwd_rollout.policy_controller import from_folder
         return from_folder(Path(name), seed, noise=noise, best_of=best_of)
@@ -184,7 +196,7 @@ def outcomes_of(
 def _episode(
     task: str, distribution: str, seed: int, plan: EvaluationPlan, filmed: bool,
 ) -> Outcome:
-    setting = Setting(task, distribution)
+    setting = Setting(task, distribution, plan.phrasing)
     make = make_controller(plan.controller, seed, noise=plan.noise, best_of=plan.best_of)
     if not filmed:
         return run_episode(setting, seed, make)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Drives simulated episodes with a learned policy: one chunk after the other, in full."""
+"""Drives simulated episodes with a learned policy: one chunk after the other."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from g1_driver.loop import Observation
 from g1_sim.features import SceneFeatures
 from g1_sim.world import World
+from lwd_actor.action_queue import ActionQueue, Chunk
 from lwd_msgs.msg import ControlStep
 from lwd_policy import observation as policy_observation
 from lwd_policy.errors import PolicyError
@@ -41,7 +42,7 @@ class PolicyController:
 
     def __init__(
         self, world: World, policy: FlowPolicy, runtime: RuntimeConfig, *, seed: int,
-        version: str = '', ranker: Ranker | None = None,
+        version: str = '', ranker: Ranker | None = None, execute: int = 0,
     ) -> None:
         """Drive the robot of a world.
 
@@ -52,28 +53,35 @@ class PolicyController:
             seed: Of the flow's noise.
             version: Of the policy, for the record.
             ranker: A critic for best-of-n.
+            execute: Actions of a chunk that are played before the next one is drawn; 0 for all.
         """
         self.version = version
         self.chunk_id = 0
         self.chunk_index = 0
         self._sampler = ChunkSampler(policy, runtime, ranker=ranker, seed=seed)
         self._world, self._policy = world, policy
-        self._chunk: Array = np.zeros((0, 16))
+        self._execute = execute or policy.config.horizon
+        self._queue = ActionQueue()
         self.last_seen: Seen | None = None
         """What the present chunk was drawn from."""
+        self.last_chunk: Array = np.zeros((0, 16))
+        """The present chunk, (H, 16)."""
 
     def act(self, observation: Observation) -> Array:
         """Return the command, (16,), of this tick."""
-        self.chunk_index += 1
-        if self.chunk_index >= len(self._chunk):
+        if not self._queue.left or self._queue.taken >= self._execute:
             self.last_seen = observe(self._world, self._policy, observation)
-            self._chunk = self._sampler.commands(self.last_seen)[0]
-            self.chunk_id, self.chunk_index = self.chunk_id + 1, 0
-        return self._chunk[self.chunk_index]
+            self.last_chunk = self._sampler.commands(self.last_seen)[0]
+            self.chunk_id += 1
+            self._queue.replace(Chunk(self.last_chunk, self.chunk_id, self.version))
+        action = self._queue.pop()
+        assert action is not None  # noqa: S101  the queue was just filled
+        self.chunk_index = action.index
+        return action.command
 
     def interrupted(self) -> None:
         """Forget the present chunk: somebody else was in control."""
-        self._chunk, self.chunk_index = np.zeros((0, 16)), 0
+        self._queue.clear()
 
 
 @functools.lru_cache(maxsize=4)

@@ -8,7 +8,8 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 
-from lwd_rollout.pool import MIXTURE, Pool
+from lwd_rollout.pool import Pool
+from lwd_rollout.pool_plan import MIXTURE
 
 mpl.use('Agg')
 from matplotlib import pyplot as plt

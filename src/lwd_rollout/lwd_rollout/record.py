@@ -23,7 +23,6 @@ from lwd_data.cdr import serialize
 from lwd_data.metadata import Metadata
 from lwd_data.writer import EpisodeWriter
 from lwd_msgs.msg import ControlStep, Episode, Intervention
-from lwd_msgs.msg import SceneFeatures as FeaturesMessage
 from lwd_ros.convert import to_time
 
 Array = NDArray[np.float64]
@@ -85,11 +84,8 @@ class EpisodeRecorder:
         self._write('tick', messages.tick(
             observation.tick, stamp, observation.reset_count, observation.joints.stamp_ns,
             self._image_stamps), stamp)
-        features = FeaturesMessage(tick=observation.tick, layout=LAYOUT)
-        features.header.stamp = to_time(stamp)
-        features.header.frame_id = messages.BASE
-        features.values = array.array('f', self._features.values())
-        self._write('scene_features', features, stamp)
+        self._write('scene_features', messages.scene_features(
+            observation.tick, stamp, self._features.values()), stamp)
 
     def decided(
         self, observation: Observation, command: Array, source: int, executed: Executed, *,

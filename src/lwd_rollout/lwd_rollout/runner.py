@@ -16,7 +16,7 @@ from g1_driver.commands import Command
 from g1_driver.loop import RATE, ControlLoop, Observation
 from g1_driver.safety.config import SafetyConfig
 from g1_driver.sim_robot import SimConfig, SimRobot
-from g1_sim.experts import expert_for
+from g1_sim.experts import draw_flaws, expert_for
 from g1_sim.experts.flaws import Flaws
 from g1_sim.experts.play import play
 from g1_sim.experts.skills import Expert
@@ -77,6 +77,11 @@ def expert(flaws: Flaws | None = None) -> MakeController:
     return lambda world: ScriptController(expert_for(world, flaws))
 
 
+def flawed_expert(rng: np.random.Generator, severity: float) -> MakeController:
+    """Return what makes the task's expert with flaws; see g1_sim.experts.flaws.draw."""
+    return lambda world: ScriptController(expert_for(world, draw_flaws(world, rng, severity)))
+
+
 def player(seed: int) -> MakeController:
     """Return what makes an operator who plays."""
     return lambda world: ScriptController(Expert(world, play(seed)))
@@ -109,6 +114,8 @@ class Setting:
 
     task: str
     distribution: str = 'train'
+    phrasing: str = 'train'
+    """Of the instruction: as in training, or held_out."""
     cameras: tuple[str, ...] = ()
     """None by default: a step without cameras takes a tenth of the time."""
     image_size: int = 128
@@ -146,12 +153,14 @@ def run_episode(
         film: Takes pictures; none by default.
 
     Raises:
-        DriverError: An unknown task, distribution or camera, or a seed that no scene has.
+        DriverError: Nothing is known of the task, distribution, phrasing or camera, or no scene
+            has the seed.
     """
     # A new clock and loop each time: ticks and stamps begin at zero.
     clock = VirtualClock()
     robot = SimRobot(
-        SimConfig(task=setting.task, distribution=setting.distribution, seed=seed), clock,
+        SimConfig(task=setting.task, distribution=setting.distribution, phrasing=setting.phrasing,
+                  seed=seed), clock,
         cameras=setting.cameras, width=setting.image_size, height=setting.image_size)
     loop = ControlLoop(robot, setting.safety, clock)
     try:

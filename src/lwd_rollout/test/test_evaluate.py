@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from lwd_rollout.errors import EvaluationError
 from lwd_rollout.evaluate import EvaluationPlan, as_json, evaluate
+from lwd_rollout.runner import run_episode
 from lwd_rollout.statistics import bootstrap_mean, wilson
 
 
@@ -26,11 +30,34 @@ def test_the_same_plan_gives_the_same_rows():
     assert evaluate(plan, processes=2) == evaluate(plan, processes=1)
 
 
+def test_held_out_phrases_reach_the_controller_in_the_same_scenes(monkeypatch):
+    heard = {}
+
+    def listen(setting, seed, make, **_):
+        def hear(world):
+            heard[setting.phrasing, seed] = (world.scene.instruction, world.state().tobytes())
+            return make(world)
+
+        return run_episode(replace(setting, max_seconds=0.1), seed, hear)
+
+    monkeypatch.setattr('lwd_rollout.evaluate.run_episode', listen)
+    monkeypatch.setattr('lwd_rollout.evaluate.workers', lambda _: ThreadPoolExecutor(1))
+    for phrasing in ('train', 'held_out'):
+        evaluate(EvaluationPlan(tasks=('restock',), distributions=('train',), episodes=3,
+                                phrasing=phrasing, films=False))
+    assert len(heard) == 6
+    for (phrasing, seed), (instruction, state) in heard.items():
+        other, same = heard['held_out' if phrasing == 'train' else 'train', seed]
+        assert instruction != other
+        assert state == same
+
+
 @pytest.mark.parametrize(('changes', 'text'), [
     ({'controller': 'exprt'}, "unknown controller 'exprt'. Known: expert"),
     ({'controller': 'flawed:much'}, 'write a severity, as in flawed:1.0'),
     ({'tasks': ('restok',)}, "did you mean 'restock'"),
     ({'distributions': ('wild',)}, "unknown distribution 'wild'"),
+    ({'phrasing': 'rude'}, "unknown phrasing 'rude'. Known: train, held_out"),
     ({'episodes': 0}, 'episodes is 0'),
     ({'split': 'pool'}, 'are for training; evaluate on tune or test'),
     ({'split': 'online'}, 'are for training'),

@@ -59,7 +59,7 @@ def test_what_a_policy_saw_live_is_what_the_sampler_returns(tmp_path, run):
             self.step += 1
             command = super().act(observation)
             if self.chunk_index == 0:
-                seen[self.step] = (self.last_seen, self._chunk.copy())
+                seen[self.step] = (self.last_seen, self.last_chunk.copy())
             return command
 
     folder, version = run

@@ -7,8 +7,10 @@ import pytest
 from lwd_data.reader import EpisodeReader
 from lwd_rollout import pool as pools
 from lwd_rollout.errors import PoolError
-from lwd_rollout.pool import MIXTURE, PoolPlan, cells, load, make, verify
+from lwd_rollout.pool import load, verify
 from lwd_rollout.pool_figure import draw
+from lwd_rollout.pool_make import make
+from lwd_rollout.pool_plan import MIXTURE, PoolPlan, cells
 
 PLAN = PoolPlan(hours=0.006, tasks=('restock',))
 

@@ -51,7 +51,7 @@ def test_what_was_asked_and_what_was_sent_are_both_there(tmp_path):
 
 def test_the_same_seed_gives_the_same_bytes(tmp_path):
     for name in 'ab':
-        run_episode(SETTING, 5, expert(draw(np.random.default_rng(1), 1.0)),
+        run_episode(SETTING, 5, expert(draw(np.random.default_rng(1), 1.0, steps=6)),
                     folder=tmp_path / name / 'one')
     first, second = (sorted((tmp_path / name / 'one').iterdir()) for name in 'ab')
     assert [path.name for path in first] == [path.name for path in second]
@@ -136,7 +136,7 @@ def test_flaws_make_an_expert_fail_more_the_worse_they_are():
     def rate(severity):
         rng = np.random.default_rng(0)
         return np.mean([
-            run_episode(SETTING, seed, expert(draw(rng, severity))).verdict.score
+            run_episode(SETTING, seed, expert(draw(rng, severity, steps=6))).verdict.score
             for seed in range(12)])
 
     assert rate(0.0) == 1.0

@@ -152,7 +152,8 @@ def _parts(model: mujoco.MjModel) -> dict[str, list[int]]:
         'box': []}
     for geom in range(model.ngeom):
         body = str(model.body(model.geom_bodyid[geom]).name)
-        if body in _SHOULDERS:
+        if body in _SHOULDERS or (body != 'world' and not model.geom_contype[geom]):
+            # What is only seen keeps no distance.
             continue
         if body == 'world':
             parts['box'].append(geom)

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 from g1_description.errors import alternatives
 from g1_sim.errors import UnknownTaskError
 from g1_sim.experts.cocktail import cocktail
 from g1_sim.experts.cooler import cooler
 from g1_sim.experts.correct import correct
-from g1_sim.experts.flaws import Flaws
+from g1_sim.experts.flaws import Flaws, draw
 from g1_sim.experts.freezer import freezer
 from g1_sim.experts.juice import juice
 from g1_sim.experts.restock import restock
@@ -19,7 +21,7 @@ from g1_sim.experts.skills import Expert, Script
 from g1_sim.experts.tea import tea
 from g1_sim.world import World
 
-__all__ = ['SCRIPTS', 'Expert', 'Flaws', 'Script', 'expert_for']
+__all__ = ['SCRIPTS', 'Expert', 'Flaws', 'STEPS', 'Script', 'draw_flaws', 'expert_for']
 
 SCRIPTS: dict[str, Callable[[Expert], Script]] = {
     'restock': restock,
@@ -31,6 +33,15 @@ SCRIPTS: dict[str, Callable[[Expert], Script]] = {
     'juice': juice,
     'tea': tea,
 }
+STEPS = {'freezer': 3, 'tea': 5, 'juice': 7, 'cocktail': 8}
+"""How many steps a script has, for flaws that leave one out or swap two."""
+# Of shoebox; the other scripts not named above are of one piece and take no notice.
+_STEPS = 6
+
+
+def draw_flaws(world: World, rng: np.random.Generator, severity: float) -> Flaws:
+    """Draw flaws for the expert of a world's task; see flaws.draw."""
+    return draw(rng, severity, steps=STEPS.get(world.scene.task, _STEPS))
 
 
 def expert_for(world: World, flaws: Flaws | None = None) -> Expert:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from g1_sim.experts.pick import UP, held, holder, let_go, pick, start_over
+from g1_sim.experts.grasp import UP, holder, holds, let_go, pick_from_front, square, start_over
 from g1_sim.experts.skills import Expert, Script, facing
 from g1_sim.items import Item
 from g1_sim.parts.container import OpenBox
@@ -40,11 +40,12 @@ def cooler(expert: Expert) -> Script:
             x, y, z = world.body_position(item.name)
             side = side_of(y)
             tallest = max(other.height for other in facts['items'].values())
-            yield from pick(expert, side, item, steep(x, y, side), STEEP_DOWN, height=height,
-                            over=z + tallest + _CLEAR)
+            rotation = square(expert, item, steep(x, y, side), STEEP_DOWN)
+            yield from pick_from_front(expert, side, item, rotation, height=height,
+                                       over=z + tallest + _CLEAR)
         else:
             yield from expert.grip(side, 1.0)
-        if held(expert, side, item, height):
+        if holds(expert, side, item, height):
             yield from _stow(expert, side, item, box)
 
 

@@ -5,15 +5,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from g1_sim.experts.pick import UP, held, holder, let_go, pick, start_over
+from g1_sim.experts.grasp import (
+    DOWN,
+    UP,
+    holder,
+    holds,
+    let_go,
+    pick_from_front,
+    square,
+    start_over,
+)
 from g1_sim.experts.skills import Expert, Script, facing
 from g1_sim.items import Item
 from g1_sim.parts.counter import side_of
 from g1_sim.postures import at_shelf, inward
 from g1_sim.tasks.correct import Bay
 
-# The hand points down a little, rad, so that the wrist is high enough for the bent elbow.
-_DOWN = 0.27
 # Height of the TCP over an item at which an open hand passes clear of it, m.
 _CLEAR = 0.045
 _ATTEMPTS = 4
@@ -32,7 +39,7 @@ def correct(expert: Expert) -> Script:
         # What it takes is plain to see; the mistake is to put it with others than its own kind.
         bay = facts['wrong_bay']
     for _ in range(_ATTEMPTS):
-        side = holder(expert, item, item.grasp_height)
+        side = holder(expert, item)
         for other in (0, 1):
             if other != side:
                 yield from start_over(expert, other)
@@ -43,7 +50,7 @@ def correct(expert: Expert) -> Script:
             yield from _take(expert, side, item)
         else:
             yield from expert.grip(side, 1.0)
-        if held(expert, side, item, item.grasp_height):
+        if holds(expert, side, item):
             yield from _bring(expert, side, item, bay)
 
 
@@ -51,10 +58,10 @@ def _take(expert: Expert, side: int, item: Item) -> Script:
     facts = expert.world.scene.facts
     x, y, z = expert.world.body_position(item.name)
     if x > facts['shelf_x'][0]:
-        yield from pick(expert, side, item, at_shelf(y, z, side), _DOWN, height=item.grasp_height)
+        yield from pick_from_front(expert, side, item, square(expert, item, at_shelf(y, z, side)))
     else:
-        yield from pick(expert, side, item, inward(x, y, side), _DOWN, height=item.grasp_height,
-                        over=z + item.height + _CLEAR)
+        yield from pick_from_front(expert, side, item, square(expert, item, inward(x, y, side)),
+                                   over=z + item.height + _CLEAR)
 
 
 def _bring(expert: Expert, side: int, item: Item, bay: Bay) -> Script:
@@ -76,7 +83,7 @@ def _bring(expert: Expert, side: int, item: Item, bay: Bay) -> Script:
     hangs = expert.world.body_position(item.name)[2] - hand[2]
     spot = bay.spot(hand[1])
     inside = expert.place_at(spot - hangs * UP)
-    turned = facing(at_shelf(spot[1], bay.height, side), _DOWN)
+    turned = facing(at_shelf(spot[1], bay.height, side), DOWN)
     yield from expert.swing(side, inside - _LINE_UP * turned[:, 2], turned, yaw_weight=0.2)
     yield from expert.move(side, inside + 0.02 * UP, turned, yaw_weight=0.2, speed=0.3)
     yield from expert.move(side, inside + 0.003 * UP, turned, yaw_weight=0.2, speed=0.1)

@@ -53,12 +53,13 @@ class Flaws:
                              f'{self.noise} (must not be below 0)')
 
 
-def draw(rng: np.random.Generator, severity: float) -> Flaws:
+def draw(rng: np.random.Generator, severity: float, *, steps: int) -> Flaws:
     """Draw flaws of a kind and size that grow with severity.
 
     Args:
         rng: Source of randomness.
         severity: 0 for none; 1 makes about half of the episodes of a short task fail.
+        steps: Of the script, among which some may be left out or swapped; 2 at least.
     """
     if severity <= 0.0:
         return Flaws()
@@ -74,8 +75,8 @@ def draw(rng: np.random.Generator, severity: float) -> Flaws:
             0.08 * size * float(np.cos(angle)), 0.08 * size * float(np.sin(angle)))),
         'release': replace(base, early_release=0.12 * size),
         'grip': replace(base, weak_grip=min(1.0, 0.6 * size)),
-        'skip': replace(base, skip=int(rng.integers(0, 6))),
-        'swap': replace(base, swap=int(rng.integers(0, 5))),
+        'skip': replace(base, skip=int(rng.integers(0, steps))),
+        'swap': replace(base, swap=int(rng.integers(0, steps - 1))),
         'item': replace(base, wrong_item=True),
         'noise': replace(base, noise=0.05 * size),
     }

@@ -6,16 +6,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from g1_sim.experts.grasp import DOWN, UP, holds, pick_from_front, square
 from g1_sim.experts.skills import Expert, Script, facing, together
-from g1_sim.items import Item, grasp_yaw
+from g1_sim.items import Item
 from g1_sim.parts.door import Door
 from g1_sim.postures import inward, inward_above
 from g1_sim.tasks.freezer import closed, stored
 
 Array = NDArray[np.float64]
 
-_UP = np.array([0.0, 0.0, 1.0])
-_DOWN = 0.27
 # How far in front of a grasp or of a spot inside a hand lines up, m.
 _BEFORE = 0.11
 # How far back and to its own side a hand lines up, so that what it carries is still in front of
@@ -53,14 +52,14 @@ def freezer(expert: Expert) -> Script:
             yield from together(_open(expert, door), _pick(expert, placing, item))
 
     def store() -> Script:
-        if _held(expert, placing, item):
+        if holds(expert, placing, item):
             yield from _place(expert, placing, item)
 
     def shut() -> Script:
         yield from together(_close(expert, door), expert.rest(placing))
 
     for _ in range(_ATTEMPTS):
-        if not _held(expert, placing, item) and not expert.rests(placing):
+        if not holds(expert, placing, item) and not expert.rests(placing):
             yield from _recover(expert, placing, _LET_GO)
         yield from expert.steps(take, store, shut)
         if closed(expert.world) and stored(expert.world):
@@ -76,7 +75,7 @@ def _inside(expert: Expert, item: Item) -> bool:
 
 def _at_bar(door: Door, angle: float) -> tuple[Array, Array]:
     bar = door.bar(angle)
-    return bar, facing(inward_above(bar, door.side), _DOWN)
+    return bar, facing(inward_above(bar, door.side), DOWN)
 
 
 def _holds_bar(expert: Expert, door: Door) -> bool:
@@ -134,33 +133,18 @@ def _close(expert: Expert, door: Door) -> Script:
 
 def _pick(expert: Expert, side: int, item: Item) -> Script:
     for _ in range(_ATTEMPTS):
-        if _held(expert, side, item):
+        if holds(expert, side, item):
             return
-        base = expert.world.body_position(item.name)
-        turned = expert.world.body_rotation(item.name)
-        yaw = grasp_yaw(item, float(np.arctan2(turned[1, 0], turned[0, 0])),
-                        inward(base[0], base[1], side))
-        rotation = facing(yaw, _DOWN)
-        grasp = expert.grasp_at(base + item.grasp_height * _UP, rotation)
-        before = grasp - _BEFORE * rotation[:, 2]
         facts = expert.world.scene.facts
+        x, y, _ = expert.world.body_position(item.name)
         tallest = max(other.height for other in facts['items'].values())
-        above = np.array([before[0], before[1], facts['counter'] + tallest + _CLEAR])
-        yield from expert.grip(side, 0.0)
-        yield from expert.swing(side, above, rotation)
-        yield from expert.move(side, before, rotation, speed=0.2)
-        yield from expert.move(side, grasp, rotation, speed=0.2)
-        yield from expert.grip(side, 1.0)
-        yield from expert.move(side, grasp + 0.05 * _UP, rotation, yaw_weight=0.2, speed=0.15)
-        if not _held(expert, side, item):
+        yield from pick_from_front(
+            expert, side, item, square(expert, item, inward(x, y, side)), before=_BEFORE,
+            over=facts['counter'] + tallest + _CLEAR)
+        here, rotation = expert.hand(side)
+        yield from expert.move(side, here + 0.05 * UP, rotation, yaw_weight=0.2, speed=0.15)
+        if not holds(expert, side, item):
             yield from _recover(expert, side, 0.0)
-
-
-def _held(expert: Expert, side: int, item: Item) -> bool:
-    hand, _ = expert.hand(side)
-    grasp = expert.world.body_position(item.name) + item.grasp_height * _UP
-    return (float(np.linalg.norm(hand - grasp)) < 0.03
-            and float(expert.command[7 + 8 * side]) > 0.3)
 
 
 def _place(expert: Expert, side: int, item: Item) -> Script:
@@ -172,16 +156,16 @@ def _place(expert: Expert, side: int, item: Item) -> Script:
     # As far to the hand's own side as it has room beside the wall.
     y = (high[1] if side == 0 else low[1]) - sign * 0.11
     spot = expert.place_at(np.array([low[0] + 0.05, y, low[2] - offset[2]]))
-    rotation = facing(-sign * _INSIDE_YAW, _DOWN)
+    rotation = facing(-sign * _INSIDE_YAW, DOWN)
     outside = spot + np.array([-_OUTSIDE, sign * _ASIDE, 0.05])
-    comfortable = facing(inward_above(outside, side), _DOWN)
+    comfortable = facing(inward_above(outside, side), DOWN)
     if not _inside(expert, item):
         yield from expert.swing(side, outside, comfortable)
-        yield from expert.move(side, spot + 0.02 * _UP, rotation, yaw_weight=0.2, speed=0.3)
-    yield from expert.move(side, spot + 0.003 * _UP, rotation, yaw_weight=0.2, speed=0.1)
+        yield from expert.move(side, spot + 0.02 * UP, rotation, yaw_weight=0.2, speed=0.3)
+    yield from expert.move(side, spot + 0.003 * UP, rotation, yaw_weight=0.2, speed=0.1)
     yield from expert.grip(side, _LET_GO)
     # Nearly straight at first: fingers that turn would take the item along.
-    yield from expert.move(side, spot + 0.3 * (outside - spot), facing(-sign * 0.68, _DOWN),
+    yield from expert.move(side, spot + 0.3 * (outside - spot), facing(-sign * 0.68, DOWN),
                            speed=0.2, exact=False)
     yield from expert.move(side, outside, comfortable)
 

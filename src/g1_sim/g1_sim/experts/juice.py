@@ -6,7 +6,8 @@ from __future__ import annotations
 import numpy as np
 
 from g1_sim.experts import serving
-from g1_sim.experts.handling import UP, carry, holds, pick, reach, release, start_over
+from g1_sim.experts.grasp import UP, holds, let_go_upwards, pick_from_above, reach
+from g1_sim.experts.handling import carry
 from g1_sim.experts.skills import Expert, Script, together
 from g1_sim.parts.button import BUTTON_TRAVEL
 from g1_sim.tasks.juice import BUTTON_HEIGHT, filled
@@ -17,13 +18,14 @@ _LIFT = 0.16
 
 def juice(expert: Expert) -> Script:
     """Fill and run the juicer, pour a glass and serve it."""
-    yield from together(start_over(expert, 0), start_over(expert, 1))
+    facts = expert.world.scene.facts
+    yield from serving.begin(
+        expert, [*(facts[name] for name in ('lid', 'jug', 'cup')), *facts['fruits']])
     order = (1, 0) if expert.flaws.wrong_item else (0, 1)
-    jug = expert.world.scene.facts['jug']
     yield from expert.steps(
         lambda: _open(expert), lambda: _fill(expert, order[0]), lambda: _fill(expert, order[1]),
         lambda: serving.put_lid_on(expert, 0.13), lambda: _press(expert),
-        lambda: serving.pour_cup(expert, jug), lambda: serving.serve(expert))
+        lambda: serving.pour_cup(expert, facts['jug']), lambda: serving.serve(expert))
 
 
 def _open(expert: Expert) -> Script:
@@ -36,14 +38,14 @@ def _fill(expert: Expert, which: int) -> Script:
     side, pot, fruit = facts['layout'].other, facts['pot'], facts['fruits'][which]
     # One to each side, so that they come to lie beside each other.
     aside = 0.018 if which == 0 else -0.018
-    over = np.array([pot.centre[0], pot.centre[1] + aside, pot.rim + fruit.radius + 0.025])
+    over = pot.rim + np.array([0.0, aside, fruit.radius + 0.025])
     for _ in range(serving.ATTEMPTS):
         if filled(world, which) == 1.0:
             return
-        yield from pick(expert, side, fruit, clear=serving.clear(expert), lift=_LIFT)
+        yield from pick_from_above(expert, side, fruit, clear=serving.clear(expert), lift=_LIFT)
         if holds(expert, side, fruit):
             yield from carry(expert, side, fruit, expert.place_at(over), level=False)
-        yield from release(expert, side)
+        yield from let_go_upwards(expert, side)
         yield from expert.rest(side)
 
 

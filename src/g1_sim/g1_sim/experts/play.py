@@ -7,11 +7,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from g1_sim.experts.grasp import DOWN, UP
 from g1_sim.experts.skills import Expert, Script, facing
 from g1_sim.postures import inward
-
-_DOWN = 0.27
-_UP = np.array([0.0, 0.0, 1.0])
 
 
 def play(seed: int) -> Callable[[Expert], Script]:
@@ -37,10 +35,10 @@ def _handle(expert: Expert, side: int, name: str, rng: np.random.Generator) -> S
     if sign * base[1] < 0.0 or base[2] < 0.5:
         yield from _wave(expert, side, rng)
         return
-    rotation = facing(inward(base[0], base[1], side), _DOWN)
-    grasp = base + 0.06 * _UP + rng.normal(0.0, 0.01, 3)
+    rotation = facing(inward(base[0], base[1], side), DOWN)
+    grasp = base + 0.06 * UP + rng.normal(0.0, 0.01, 3)
     yield from expert.grip(side, 0.0)
-    yield from expert.swing(side, grasp - 0.11 * rotation[:, 2] + 0.10 * _UP, rotation)
+    yield from expert.swing(side, grasp - 0.11 * rotation[:, 2] + 0.10 * UP, rotation)
     yield from expert.move(side, grasp, rotation, speed=0.25, exact=False)
     yield from expert.grip(side, 1.0)
     carry = grasp + np.array([*rng.uniform(-0.05, 0.05, 2), rng.uniform(0.02, 0.08)])

@@ -6,17 +6,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from g1_sim.experts.grasp import DOWN, UP, let_go, pick_from_front, square
 from g1_sim.experts.skills import Expert, Script, facing
-from g1_sim.items import Item, grasp_yaw
+from g1_sim.items import Item
 from g1_sim.postures import inward
 
 Array = NDArray[np.float64]
 
 # How far in front of a grasp or of a spot on a board a hand lines up, m.
 _BEFORE = 0.11
-# The hand points down a little, rad, so that the wrist is high enough for the bent elbow.
-_DOWN = 0.27
-_UP = np.array([0.0, 0.0, 1.0])
 # Height of the TCP over the tallest item at which an open hand passes clear of it, m.
 _CLEAR = 0.045
 _ATTEMPTS = 4
@@ -67,31 +65,22 @@ def _free(expert: Expert, side: int) -> Script:
         drop = expert.world.body_position(item.name)[2] - facts['counter']
         hand, rotation = expert.hand(side)
         if _closed_on(expert, side, item) and hand[0] < facts['shelf_x'][0] and drop > 0.0:
-            yield from expert.move(side, hand - drop * _UP, rotation, speed=0.2)
+            yield from expert.move(side, hand - drop * UP, rotation, speed=0.2)
     yield from _recover(expert, side)
 
 
 def _pick(expert: Expert, side: int, item: Item) -> Script:
     base = expert.world.body_position(item.name)
-    turned = expert.world.body_rotation(item.name)
-    yaw = grasp_yaw(item, float(np.arctan2(turned[1, 0], turned[0, 0])),
-                    inward(base[0], base[1], side))
-    rotation = facing(yaw, _DOWN)
-    grasp = expert.grasp_at(base + item.grasp_height * _UP, rotation)
-    before = grasp - _BEFORE * rotation[:, 2]
     facts = expert.world.scene.facts
     tallest = max(other.height for other in facts['items'].values())
-    above = np.array([before[0], before[1], facts['counter'] + tallest + _CLEAR])
-    yield from expert.grip(side, 0.0)
-    yield from expert.swing(side, above, rotation)
-    yield from expert.move(side, before, rotation, speed=0.2)
-    yield from expert.move(side, grasp, rotation, speed=0.2)
-    yield from expert.grip(side, 1.0)
+    yield from pick_from_front(
+        expert, side, item, square(expert, item, inward(base[0], base[1], side)),
+        over=facts['counter'] + tallest + _CLEAR, before=_BEFORE)
 
 
 def _held(expert: Expert, side: int, item: Item) -> bool:
     hand, _ = expert.hand(side)
-    grasp = expert.world.body_position(item.name) + item.grasp_height * _UP
+    grasp = expert.world.body_position(item.name) + item.grasp_height * UP
     return float(np.linalg.norm(hand - grasp)) < 0.03
 
 
@@ -106,23 +95,16 @@ def _place(expert: Expert, side: int, item: Item) -> Script:
     yaw = -sign * (0.70 - 1.2 * sign * y + 0.8 * (facts['board'] - 0.86))
     level = facts['board'] - offset[2]
     inside = expert.place_at(np.array([facts['shelf_x'][0] + 0.045, y, level]))
-    turned = facing(yaw, _DOWN)
-    yield from expert.move(side, hand + 0.05 * _UP, rotation, yaw_weight=0.2,
+    turned = facing(yaw, DOWN)
+    yield from expert.move(side, hand + 0.05 * UP, rotation, yaw_weight=0.2,
                            speed=0.15, exact=False)
     yield from expert.swing(side, inside - _BEFORE * turned[:, 2], turned, yaw_weight=0.2)
-    yield from expert.move(side, inside + 0.02 * _UP, turned, yaw_weight=0.2, speed=0.3)
-    yield from expert.move(side, inside + 0.003 * _UP, turned, yaw_weight=0.2, speed=0.1)
-    yield from expert.grip(side, 0.0)
-    yield from _back(expert, side)
+    yield from expert.move(side, inside + 0.02 * UP, turned, yaw_weight=0.2, speed=0.3)
+    yield from expert.move(side, inside + 0.003 * UP, turned, yaw_weight=0.2, speed=0.1)
+    yield from let_go(expert, side)
 
 
 def _recover(expert: Expert, side: int) -> Script:
     """Open the hand, back away and start over from the rest posture."""
-    yield from expert.grip(side, 0.0)
-    yield from _back(expert, side)
+    yield from let_go(expert, side)
     yield from expert.rest(side)
-
-
-def _back(expert: Expert, side: int) -> Script:
-    here, rotation = expert.hand(side)
-    yield from expert.move(side, here - 0.10 * rotation[:, 2], rotation, yaw_weight=0.2)

@@ -7,24 +7,19 @@ the facts that tasks.serving names, and mat: where the lid is put aside.
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
 
-from g1_sim.experts.handling import (
-    DOWN,
-    UP,
-    carry,
-    grasp_point,
-    holds,
-    pick,
-    pour,
-    put,
-    release,
-    start_over,
-)
-from g1_sim.experts.skills import Expert, Script, facing, together
-from g1_sim.parts.layout import Layout
-from g1_sim.parts.pots import Vessel, mouth
+import numpy as np
+from numpy.typing import NDArray
+
+from g1_sim.experts.grasp import Thing, holds, let_go_upwards, pick_from_above, start_over
+from g1_sim.experts.handling import carry, free_hands, hand_over, pour, put
+from g1_sim.experts.skills import Expert, Script, together
+from g1_sim.parts.counter import Layout
+from g1_sim.parts.vessel import Vessel, mouth
 from g1_sim.tasks.serving import closed, opened, served
+
+Array = NDArray[np.float64]
 
 ATTEMPTS = 3
 # Height over the counter at which an open hand passes over all that stands there, m.
@@ -36,13 +31,23 @@ _HAND_OVER_AT, _HAND_OVER_ABOVE = (0.56, -0.02), 0.075
 _ROUND = (0.57, 0.13)
 # How far the hand that holds the cup turns inwards, rad, to stay clear of the pouring hand.
 _HOLDING = 0.85
-# How far the taking and the giving hand turn inwards to meet, rad: the fingers of the one must
-# stay clear of the camera on the wrist of the other.
-_TAKING, _GIVING = 1.5, 1.4
-# How far the taking hand is closed on its way, 0 to 1, for the same reason.
-_NARROW = 0.2
 # Where the two hands hold the cup, m above its base and below its rim.
 _LOW, _HIGH = 0.035, 0.015
+
+
+def begin(expert: Expert, things: Sequence[Thing]) -> Script:
+    """Put down what is in a hand: the lid on its mat, all else where it stood at the start.
+
+    The cup in the leading hand has been handed over already: it goes on the tray.
+    """
+    world, facts = expert.world, expert.world.scene.facts
+
+    def place(side: int, thing: Thing) -> Array:
+        if thing is facts['cup'] and side == facts['layout'].lead:
+            return facts['tray']
+        return facts['mat'] if thing is facts['lid'] else world.scene.placements[thing.name][0]
+
+    yield from free_hands(expert, things, place)
 
 
 def clear(expert: Expert) -> float:
@@ -58,11 +63,11 @@ def take_lid_off(expert: Expert, lift: float) -> Script:
     for _ in range(ATTEMPTS):
         if opened(expert.world) == 1.0:
             return
-        yield from pick(expert, side, lid, clear=clear(expert), lift=lift)
+        yield from pick_from_above(expert, side, lid, clear=clear(expert), lift=lift)
         if holds(expert, side, lid):
-            yield from put(expert, side, lid, facts['mat'] + lid.depth * UP)
+            yield from put(expert, side, lid, facts['mat'])
         else:
-            yield from release(expert, side)
+            yield from let_go_upwards(expert, side)
 
 
 def put_lid_on(expert: Expert, lift: float) -> Script:
@@ -72,11 +77,11 @@ def put_lid_on(expert: Expert, lift: float) -> Script:
     for _ in range(ATTEMPTS):
         if closed(expert.world) == 1.0:
             return
-        yield from pick(expert, side, lid, clear=clear(expert), lift=lift)
+        yield from pick_from_above(expert, side, lid, clear=clear(expert), lift=lift)
         if holds(expert, side, lid):
-            yield from put(expert, side, lid, np.array([*pot.centre, pot.rim]))
+            yield from put(expert, side, lid, lid.seat(pot.rim))
         else:
-            yield from release(expert, side)
+            yield from let_go_upwards(expert, side)
         yield from expert.rest(side)
 
 
@@ -99,7 +104,7 @@ def pour_cup(expert: Expert, source: Vessel) -> Script:
         yield from carry(expert, lead, source, layout.spot(*_ROUND, above=height))
         yield from put(expert, lead, source, facts['mat'])
     else:
-        yield from release(expert, lead)
+        yield from let_go_upwards(expert, lead)
     yield from expert.rest(lead)
 
 
@@ -107,8 +112,8 @@ def _take(expert: Expert, source: Vessel) -> Script:
     layout: Layout = expert.world.scene.facts['layout']
     if holds(expert, layout.lead, source):
         return
-    yield from start_over(expert, layout.lead)
-    yield from pick(expert, layout.lead, source, clear=clear(expert), lift=0.08)
+    yield from start_over(expert, layout.lead, upwards=True)
+    yield from pick_from_above(expert, layout.lead, source, clear=clear(expert), lift=0.08)
     yield from carry(expert, layout.lead, source, layout.spot(*_ROUND, above=0.14))
 
 
@@ -117,8 +122,9 @@ def _take_cup(expert: Expert) -> Script:
     side, cup = facts['layout'].other, facts['cup']
     if holds(expert, side, cup, _LOW):
         return
-    yield from start_over(expert, side)
-    yield from pick(expert, side, cup, clear=clear(expert), height=_LOW, lift=_POUR_ABOVE)
+    yield from start_over(expert, side, upwards=True)
+    yield from pick_from_above(
+        expert, side, cup, clear=clear(expert), height=_LOW, lift=_POUR_ABOVE)
 
 
 def serve(expert: Expert) -> Script:
@@ -133,30 +139,12 @@ def serve(expert: Expert) -> Script:
         if layout.sign * world.body_position(cup.name)[1] < 0.05:
             if not holds(expert, other, cup, _LOW):
                 yield from _take_cup(expert)
-            yield from _hand_over(expert, high)
+            at = layout.spot(*_HAND_OVER_AT, above=_HAND_OVER_ABOVE)
+            yield from hand_over(expert, other, cup, at, high=high)
         else:
-            yield from pick(expert, lead, cup, clear=clear(expert), height=high)
+            yield from pick_from_above(expert, lead, cup, clear=clear(expert), height=high)
         if holds(expert, lead, cup, high):
             yield from put(expert, lead, cup, facts['tray'])
         else:
-            yield from release(expert, lead)
-        yield from together(expert.rest(lead), start_over(expert, other))
-
-
-def _hand_over(expert: Expert, high: float) -> Script:
-    """Hold the cup up with one hand, take it by its upper part with the other one."""
-    layout: Layout = expert.world.scene.facts['layout']
-    cup = expert.world.scene.facts['cup']
-    lead, other = layout.lead, layout.other
-    at = layout.spot(*_HAND_OVER_AT, above=_HAND_OVER_ABOVE)
-    yield from carry(expert, other, cup, at, yaw=layout.sign * _GIVING)
-    taking = facing(-layout.sign * _TAKING, DOWN)
-    grasp = expert.grasp_at(grasp_point(expert, cup, high), taking)
-    yield from expert.grip(lead, _NARROW)
-    yield from expert.swing(lead, grasp - 0.12 * taking[:, 2], taking)
-    yield from expert.move(lead, grasp, taking, speed=0.25)
-    yield from expert.grip(lead, 1.0)
-    yield from expert.grip(other, 0.0)
-    here, rotation = expert.hand(other)
-    yield from expert.move(other, here - 0.12 * rotation[:, 2], rotation)
-    yield from expert.rest(other)
+            yield from let_go_upwards(expert, lead)
+        yield from together(expert.rest(lead), start_over(expert, other, upwards=True))

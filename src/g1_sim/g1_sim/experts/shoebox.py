@@ -6,6 +6,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from g1_sim.experts.grasp import DOWN, UP
 from g1_sim.experts.skills import Expert, Script, facing, together
 from g1_sim.parts.carton import OPEN, Carton
 from g1_sim.parts.shoe import Shoe
@@ -14,7 +15,6 @@ from g1_sim.tasks.shoebox import NEAR_MARK, in_box, lid_closed
 
 Array = NDArray[np.float64]
 
-_UP = np.array([0.0, 0.0, 1.0])
 # How far before a grasp a hand lines up, how high it lifts a shoe, and how far over the walls it
 # carries it, m.
 _BEFORE, _LIFT, _CLEAR = 0.10, 0.13, 0.025
@@ -29,8 +29,8 @@ _LET_GO = 0.30
 # Where on the lid the hands push, m from its hinge and to the side; from a TCP to the lid, m,
 # when a fist pushes with its side and when it presses with its tip.
 _LID_REACH, _LID_Y, _THICK, _THIN = 0.15, 0.10, 0.030, 0.018
-# How steeply the hands point, rad, behind the lid and on top of it; s to fold it over.
-_DOWN, _LID_DOWN, _FOLD = 0.27, 0.60, 3.0
+# How steeply the hands point on top of the lid, rad; s to fold it over.
+_LID_DOWN, _FOLD = 0.60, 3.0
 # How far before and behind the ends of the box the hands are to squeeze it, m: the arms give way.
 _AWAY, _SQUEEZE = 0.05, 0.016
 # From a fist's TCP to its tip, m.
@@ -99,7 +99,7 @@ def _take(expert: Expert, side: int) -> Script:
         yield from expert.move(side, grasp, rotation, speed=0.2)
         yield from expert.grip(side, 1.0)
         # The toe up, to pass over the wall.
-        yield from expert.move(side, grasp + _LIFT * _UP, facing(yaw, _OVER_DOWN),
+        yield from expert.move(side, grasp + _LIFT * UP, facing(yaw, _OVER_DOWN),
                                yaw_weight=0.3, speed=0.25)
         if not _held(expert, side):
             yield from _away(expert, side)
@@ -120,12 +120,12 @@ def _pack(expert: Expert, side: int, row: float, down: float) -> Script:
     carton: Carton = expert.world.scene.facts['box']
     sign = 1.0 if side == 0 else -1.0
     if not in_box(expert.world, side):
-        over = _spot(expert, side, row)[0] + (carton.height + _CLEAR) * _UP
+        over = _spot(expert, side, row)[0] + (carton.height + _CLEAR) * UP
         yield from expert.swing(side, over, facing(
             inward_from_above(over, _OVER_DOWN, side), _OVER_DOWN))
     spot, turn = _spot(expert, side, row)
     rotation = facing(turn - sign * _ALONG, down)
-    yield from expert.move(side, spot + 0.02 * _UP, rotation, speed=0.2)
+    yield from expert.move(side, spot + 0.02 * UP, rotation, speed=0.2)
     yield from expert.move(side, spot, rotation, speed=0.1)
     yield from expert.grip(side, _LET_GO)
     yield from _away(expert, side)
@@ -165,13 +165,13 @@ def _fold(expert: Expert, side: int) -> Script:
 
     def path(part: float) -> tuple[Array, Array]:
         return (touching(OPEN * (1.0 - part), _THICK + part * (_THIN - _THICK)),
-                facing(yaw0 + part * (yaw1 - yaw0), _DOWN + part * (_LID_DOWN - _DOWN)))
+                facing(yaw0 + part * (yaw1 - yaw0), DOWN + part * (_LID_DOWN - DOWN)))
 
-    yield from expert.swing(side, beside, facing(inward_above(beside, side), _DOWN))
-    yield from expert.move(side, start, facing(yaw0, _DOWN), speed=0.25)
+    yield from expert.swing(side, beside, facing(inward_above(beside, side), DOWN))
+    yield from expert.move(side, start, facing(yaw0, DOWN), speed=0.25)
     yield from expert.trace(side, path, _FOLD)
     here, rotation = expert.hand(side)
-    yield from expert.move(side, here + 0.08 * _UP, rotation, yaw_weight=0.3)
+    yield from expert.move(side, here + 0.08 * UP, rotation, yaw_weight=0.3)
 
 
 def _slide(expert: Expert) -> Script:
@@ -202,7 +202,7 @@ def _at_end(expert: Expert, side: int, gap: float) -> tuple[Array, Array]:
 
 def _squeeze(expert: Expert, side: int) -> Script:
     spot, rotation = _at_end(expert, side, _AWAY)
-    yield from expert.swing(side, spot + 0.06 * _UP, rotation)
+    yield from expert.swing(side, spot + 0.06 * UP, rotation)
     yield from expert.move(side, spot, rotation, speed=0.15)
     spot, rotation = _at_end(expert, side, -_SQUEEZE)
     yield from expert.move(side, spot, rotation, speed=0.15, exact=False)

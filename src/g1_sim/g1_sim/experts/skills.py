@@ -8,6 +8,7 @@ The expert sees the world's whole state and answers with joint targets, as a pol
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -22,12 +23,8 @@ Array = NDArray[np.float64]
 Script: TypeAlias = Generator[None, None, None]
 
 RATE = 30
-_SPEED = 0.40
-_TURN_SPEED = 1.6
-_SWING_SPEED = 1.3
 _SWING_ITERATIONS = 25
 _JOINT_STEP = 0.05
-_GRIP_STEP = 0.06
 _ARRIVED = 0.008
 _ADJUST_GAIN = 0.07
 _PATIENCE = 12
@@ -55,6 +52,20 @@ def together(*scripts: Script) -> Script:
         yield
 
 
+@dataclass(frozen=True)
+class Pace:
+    """How fast an expert works where its script says nothing else."""
+
+    speed: float = 0.40
+    """Peak speed of a hand on a straight line, m/s."""
+    turn: float = 1.6
+    """Of a hand that turns, rad/s."""
+    swing: float = 1.3
+    """Of the fastest joint in a motion in joint space, rad/s."""
+    grip: float = 0.06
+    """Change of a gripper's closure in a control step."""
+
+
 class Expert:
     """Runs a script in a world; `act` returns the next command, (16,)."""
 
@@ -77,6 +88,7 @@ class Expert:
         self._waist = world.scene.posture[16:]
         self._script = script(self)
         self.finished = False
+        self.pace = Pace()
 
     def act(self) -> Array:
         """Return the command for the next control step, (16,): rad, grippers 0..1."""
@@ -114,15 +126,14 @@ class Expert:
         for _ in range(steps):
             yield
 
-    def grip(self, side: int, closure: float, *, rate: float = _GRIP_STEP) -> Script:
+    def grip(self, side: int, closure: float) -> Script:
         """Bring a gripper to a closure, 0 open to 1 closed, and let it settle.
 
         Args:
             side: 0 left, 1 right.
             closure: Where to.
-            rate: Change of the closure in a control step.
         """
-        at = 7 + 8 * side
+        at, rate = 7 + 8 * side, self.pace.grip
         closure = min(closure, 1.0 - self.flaws.weak_grip)
         while abs(self.command[at] - closure) > 1e-9:
             self.command[at] += np.clip(closure - self.command[at], -rate, rate)
@@ -131,7 +142,7 @@ class Expert:
 
     def move(
         self, side: int, position: Array, rotation: Array, *, yaw_weight: float = 1.0,
-        speed: float = _SPEED, exact: bool = True,
+        speed: float | None = None, exact: bool = True,
     ) -> Script:
         """Move a hand along a straight line, smoothly from rest to rest.
 
@@ -140,7 +151,7 @@ class Expert:
             position: (3,) goal of the TCP, m, base_link.
             rotation: (3, 3) goal orientation.
             yaw_weight: See ArmKinematics.solve.
-            speed: Peak speed, m/s.
+            speed: Peak speed, m/s; that of the pace by default.
             exact: Whether to wait until the hand has arrived.
         """
         full = np.concatenate([self.command, self._waist])
@@ -148,7 +159,8 @@ class Expert:
         start, start_rotation = self.kinematics.pose(side)
         turn = orientation_error(start_rotation, rotation)
         distance = float(np.linalg.norm(position - start))
-        seconds = 1.875 * max(distance / speed, float(np.linalg.norm(turn)) / _TURN_SPEED)
+        seconds = 1.875 * max(distance / (speed or self.pace.speed),
+                              float(np.linalg.norm(turn)) / self.pace.turn)
         steps = max(1, round(self.flaws.slowness * seconds * RATE))
         for i in range(1, steps + 1):
             part = minimum_jerk(i / steps)
@@ -186,7 +198,6 @@ class Expert:
 
     def swing(
         self, side: int, position: Array, rotation: Array, *, yaw_weight: float = 1.0,
-        speed: float = _SWING_SPEED,
     ) -> Script:
         """Bring a hand to a pose smoothly in joint space, where no joint limit is in the way.
 
@@ -195,13 +206,12 @@ class Expert:
             position: (3,) goal of the TCP, m, base_link.
             rotation: (3, 3) goal orientation.
             yaw_weight: See ArmKinematics.solve.
-            speed: Peak speed of the fastest joint, rad/s.
         """
         arm = slice(0, 7) if side == 0 else slice(8, 15)
         yield from self._swing(side, self.kinematics.solve(
             side, position, rotation, np.concatenate([self.posture, self._waist]),
             self.posture[arm],
-            iterations=_SWING_ITERATIONS, yaw_weight=yaw_weight), speed)
+            iterations=_SWING_ITERATIONS, yaw_weight=yaw_weight))
 
     def trace(
         self, side: int, path: Callable[[float], tuple[Array, Array]], seconds: float, *,
@@ -226,16 +236,16 @@ class Expert:
         arm = slice(0, 7) if side == 0 else slice(8, 15)
         return float(np.max(np.abs(self.command[arm] - self.posture[arm]))) < _AT_REST
 
-    def rest(self, side: int, *, speed: float = _SWING_SPEED) -> Script:
+    def rest(self, side: int) -> Script:
         """Bring an arm back to its rest posture, smoothly in joint space."""
         arm = slice(0, 7) if side == 0 else slice(8, 15)
-        yield from self._swing(side, self.posture[arm], speed)
+        yield from self._swing(side, self.posture[arm])
 
-    def _swing(self, side: int, goal: Array, speed: float) -> Script:
+    def _swing(self, side: int, goal: Array) -> Script:
         arm = slice(0, 7) if side == 0 else slice(8, 15)
         start = self.command[arm].copy()
         way = goal - start
-        seconds = 1.875 * float(np.max(np.abs(way))) / speed
+        seconds = 1.875 * float(np.max(np.abs(way))) / self.pace.swing
         steps = max(1, round(self.flaws.slowness * seconds * RATE))
         for i in range(1, steps + 1):
             self.command[arm] = start + minimum_jerk(i / steps) * way

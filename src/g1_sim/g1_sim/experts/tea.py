@@ -6,7 +6,8 @@ from __future__ import annotations
 import numpy as np
 
 from g1_sim.experts import serving
-from g1_sim.experts.handling import UP, holds, pick, pour, put, release, start_over
+from g1_sim.experts.grasp import UP, holds, let_go_upwards, pick_from_above
+from g1_sim.experts.handling import pour, put
 from g1_sim.experts.skills import Expert, Script, together
 
 # How far over the pot's rim the caddy is tilted, m: the hand passes over the pitcher.
@@ -19,8 +20,9 @@ _NEAR = 0.05
 
 def tea(expert: Expert) -> Script:
     """Leaves in, lid on, pour a cup and serve it."""
-    yield from together(start_over(expert, 0), start_over(expert, 1))
     facts = expert.world.scene.facts
+    yield from serving.begin(
+        expert, [facts[name] for name in ('lid', 'pitcher', 'cup', 'caddy')])
     yield from expert.steps(
         lambda: _open(expert),
         lambda: together(_leaves_in(expert), expert.rest(facts['layout'].lead)),
@@ -48,13 +50,13 @@ def _leaves_in(expert: Expert) -> Script:
     for _ in range(serving.ATTEMPTS):
         if _emptied(expert):
             return
-        yield from pick(expert, side, caddy, clear=serving.clear(expert), lift=_LIFT)
+        yield from pick_from_above(expert, side, caddy, clear=serving.clear(expert), lift=_LIFT)
         if holds(expert, side, caddy):
-            yield from pour(expert, side, caddy, np.array([*pot.centre, pot.rim + _ABOVE]),
+            yield from pour(expert, side, caddy, pot.rim + _ABOVE * UP,
                             outwards=True)
             here, rotation = expert.hand(side)
             yield from expert.move(side, here + 0.03 * UP, rotation, exact=False)
             yield from put(expert, side, caddy, facts['aside'])
         else:
-            yield from release(expert, side)
+            yield from let_go_upwards(expert, side)
         yield from expert.rest(side)

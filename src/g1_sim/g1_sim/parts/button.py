@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g1_description.mjcf import ROBOT_CONTYPE
-from g1_sim.scene import add_fixture
+from g1_sim.scene import Rgba, add_fixture
 
 Array = NDArray[np.float64]
 
@@ -20,7 +20,7 @@ _STIFFNESS, _DAMPING = 250.0, 4.0
 
 def add_button(
     spec: mujoco.MjSpec, name: str, base: Array, height: float,
-    rgba: tuple[float, float, float, float],
+    rgba: Rgba,
 ) -> None:
     """Add a console with a button on top, which only the robot touches.
 

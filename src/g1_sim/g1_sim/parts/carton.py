@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
-from g1_description.mjcf import SCENE_CONTYPE
+from g1_sim.scene import Rgba, graspable
 
-_ROBOT_AND_SCENE = 3
 WALL = 0.006
 """Thickness of floor, walls and lid, m."""
 OPEN = np.deg2rad(100.0)
@@ -53,14 +52,12 @@ class Carton:
 
 
 def add_carton(
-    spec: mujoco.MjSpec, carton: Carton, rgba: tuple[float, float, float, float],
+    spec: mujoco.MjSpec, carton: Carton, rgba: Rgba,
 ) -> None:
     """Add a box with its lid open."""
     body = spec.worldbody.add_body(name=carton.name)
     body.add_freejoint(name=carton.name)
-    touch = {'type': mujoco.mjtGeom.mjGEOM_BOX, 'contype': SCENE_CONTYPE, 'rgba': rgba,
-             'conaffinity': _ROBOT_AND_SCENE, 'condim': 4,
-             'friction': (carton.friction, 0.01, 0.0001)}
+    touch = {'type': mujoco.mjtGeom.mjGEOM_BOX, 'rgba': rgba, **graspable(carton.friction)}
     x, y, thin = carton.outer_x, carton.outer_y, WALL / 2
     # The walls stand on the floor, so that only the floor touches what the box stands on.
     middle, rise = (carton.height + WALL) / 2, (carton.height - WALL) / 2

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g1_description.mjcf import SCENE_CONTYPE
+from g1_sim.scene import Rgba
 from g1_sim.world import World
 
 Array = NDArray[np.float64]
@@ -78,7 +79,7 @@ class OpenBox:
 
 
 def add_open_box(
-    spec: mujoco.MjSpec, name: str, box: OpenBox, rgba: tuple[float, float, float, float],
+    spec: mujoco.MjSpec, name: str, box: OpenBox, rgba: Rgba,
 ) -> None:
     """Add a box of a floor and four walls to a scene; it does not move."""
     (x, y), depth = box.half, box.depth

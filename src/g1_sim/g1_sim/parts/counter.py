@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The counter in front of the robot, and what may stand on it for a hand to take.
+"""The counter in front of the robot, how one works at it, and what may stand on it.
 
 Lengths in m, angles in rad, frames base_link.
 """
@@ -7,6 +7,7 @@ Lengths in m, angles in rad, frames base_link.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import mujoco
 import numpy as np
@@ -14,13 +15,12 @@ from numpy.typing import NDArray
 
 from g1_description.joints import HOME
 from g1_sim.postures import LIFT, PITCH, READY_LEFT, mirrored
-from g1_sim.scene import Box, add_fixture
+from g1_sim.scene import Box, Rgba, add_fixture
 
 Array = NDArray[np.float64]
-Colour = tuple[float, float, float, float]
 
-WOOD: Colour = (0.72, 0.56, 0.38, 1.0)
-METAL: Colour = (0.70, 0.72, 0.75, 1.0)
+WOOD: Rgba = (0.72, 0.56, 0.38, 1.0)
+METAL: Rgba = (0.70, 0.72, 0.75, 1.0)
 # Where on the counter a hand takes things well.
 REACH_X = (0.565, 0.685)
 REACH_Y = (0.05, 0.26)
@@ -29,25 +29,76 @@ _HEAD_PITCH = 0.50
 _HAND_WIDTH = 0.17
 # Of the hand and wrist behind what is taken.
 _HAND_LENGTH = 0.35
+_MARK = 0.0005
 
 
-def add_counter(spec: mujoco.MjSpec, height: float, x: float = 0.63) -> Box:
+@dataclass(frozen=True)
+class Layout:
+    """Places on a counter, given for a leading left hand; mirrored if the right one leads."""
+
+    lead: int
+    """The hand that leads: 0 left, 1 right."""
+    top: float
+    """Height of the counter."""
+
+    @property
+    def sign(self) -> float:
+        """1 if the left hand leads, else -1."""
+        return 1.0 if self.lead == 0 else -1.0
+
+    @property
+    def other(self) -> int:
+        """The hand that does not lead."""
+        return 1 - self.lead
+
+    def spot(self, x: float, y: float, above: float = 0.0) -> Array:
+        """Return a place, (3,); y counts towards the leading hand's side."""
+        return np.array([x, self.sign * y, self.top + above])
+
+
+def add_counter(
+    spec: mujoco.MjSpec, height: float, *, x: float = 0.63, rgba: Rgba = WOOD,
+) -> Box:
     """Add a counter on two legs; returns its top as a box to keep away from.
 
     Args:
         spec: The scene's model.
         height: Of its top.
         x: Of its middle.
+        rgba: Colour of its top.
     """
-    top = add_fixture(spec, 'counter', (x, 0, height - 0.02), (0.19, 0.55, 0.02), WOOD)
+    top = add_fixture(spec, 'counter', (x, 0, height - 0.02), (0.19, 0.55, 0.02), rgba)
     for y in (-0.5, 0.5):
         add_fixture(spec, f'leg{y:+}', (x, y, height / 2 - 0.02),
                     (0.15, 0.02, height / 2 - 0.02), METAL)
     return top
 
 
+def add_mark(
+    spec: mujoco.MjSpec, name: str, centre: Sequence[float] | Array,
+    extent: float | tuple[float, float], rgba: Rgba,
+) -> None:
+    """Add a coaster or a mat, which nothing bumps into.
+
+    Args:
+        spec: The scene's model.
+        name: Of its geom.
+        centre: (3,).
+        extent: Radius of a round one; half the sides along x and y of a rectangular one.
+        rgba: Its colour.
+    """
+    kind = mujoco.mjtGeom.mjGEOM_BOX
+    if isinstance(extent, tuple):
+        size = (*extent, _MARK)
+    else:
+        kind, size = mujoco.mjtGeom.mjGEOM_CYLINDER, (extent, _MARK, 0.0)
+    spec.worldbody.add_geom(
+        name=name, type=kind, pos=centre, size=size, rgba=rgba, contype=0, conaffinity=0)
+
+
 def start_posture(
     left: Array = READY_LEFT, lift: float = LIFT, pitch: float = PITCH,
+    head: float = _HEAD_PITCH,
 ) -> Array:
     """Return (20,) joint positions: both arms ready over the counter, the head looks at it.
 
@@ -55,11 +106,12 @@ def start_posture(
         left: (7,) angles of the left arm; the right one is its mirror image.
         lift: Of the waist.
         pitch: Of the waist.
+        head: Pitch of the head.
     """
     ready = HOME.copy()
     ready[:7] = left
     ready[8:15] = mirrored(left)
-    return np.concatenate([ready, [0.0, _HEAD_PITCH, lift, pitch]])
+    return np.concatenate([ready, [0.0, head, lift, pitch]])
 
 
 def side_of(y: float) -> int:

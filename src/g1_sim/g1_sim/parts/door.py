@@ -9,11 +9,10 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from g1_description.mjcf import SCENE_CONTYPE
+from g1_sim.scene import Rgba, graspable
 
 Array = NDArray[np.float64]
 
-_ROBOT_AND_SCENE = 3
 _THICKNESS = 0.020
 _BAR_RADIUS = 0.013
 _BAR_HALF = 0.075
@@ -62,7 +61,7 @@ class Door:
 
 
 def add_door(
-    spec: mujoco.MjSpec, door: Door, rgba: tuple[float, float, float, float],
+    spec: mujoco.MjSpec, door: Door, rgba: Rgba,
 ) -> None:
     """Add a door, closed."""
     body = spec.worldbody.add_body(name=door.name, pos=door.hinge)
@@ -70,8 +69,7 @@ def add_door(
         name=door.name, type=mujoco.mjtJoint.mjJNT_HINGE, axis=(0, 0, -door.sign),
         range=(0.0, _WIDEST), limited=True, frictionloss=door.friction, damping=_DAMPING,
         armature=0.01)
-    touch = {'contype': SCENE_CONTYPE, 'conaffinity': _ROBOT_AND_SCENE, 'condim': 4,
-             'friction': (0.8, 0.01, 0.0001)}
+    touch = graspable(0.8)
     box, cylinder = mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_CYLINDER
     body.add_geom(
         name=door.name, type=box, pos=(-_THICKNESS / 2, -door.sign * door.width / 2, 0),

@@ -9,11 +9,10 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from g1_description.mjcf import SCENE_CONTYPE
+from g1_sim.scene import Rgba, graspable
 
 Array = NDArray[np.float64]
 
-_ROBOT_AND_SCENE = 3
 _SOLE = 0.012
 _HEEL_HALF = 0.026
 _DARK = (0.12, 0.12, 0.13, 1.0)
@@ -41,13 +40,11 @@ class Shoe:
         return np.array([_HEEL_HALF - self.length / 2, 0.0, 0.72 * self.height])
 
 
-def add_shoe(spec: mujoco.MjSpec, shoe: Shoe, rgba: tuple[float, float, float, float]) -> None:
+def add_shoe(spec: mujoco.MjSpec, shoe: Shoe, rgba: Rgba) -> None:
     """Add a shoe as a free body."""
     body = spec.worldbody.add_body(name=shoe.name)
     body.add_freejoint(name=shoe.name)
-    touch = {'type': mujoco.mjtGeom.mjGEOM_BOX, 'contype': SCENE_CONTYPE,
-             'conaffinity': _ROBOT_AND_SCENE, 'condim': 4,
-             'friction': (shoe.friction, 0.01, 0.0001)}
+    touch = {'type': mujoco.mjtGeom.mjGEOM_BOX, **graspable(shoe.friction)}
     half = shoe.width / 2
     rise = (shoe.height - _SOLE) / 2
     front = shoe.length / 2 - _HEEL_HALF

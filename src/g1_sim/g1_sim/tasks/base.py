@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from g1_sim.scene import Distribution, Scene
+from g1_sim.scene import Distribution, Phrasing, Scene
 from g1_sim.world import World
 
 Array = NDArray[np.float64]
@@ -43,6 +43,22 @@ class Verdict:
         return 1.0 if self.terminal is Terminal.SUCCESS else 0.0
 
 
+@dataclass(frozen=True)
+class Phrases:
+    """Ways to ask for a task, with a slot for each thing that is named."""
+
+    train: tuple[str, ...]
+    held_out: tuple[str, ...]
+    """No training instruction is among these: they test whether words or meanings were learnt."""
+
+    def draw(self, rng: np.random.Generator, phrasing: Phrasing) -> str:
+        """Draw a phrase; whichever phrasing it is, all that is drawn afterwards is the same."""
+        drawn = int(rng.integers(len(self.train)))
+        if phrasing == 'train':
+            return self.train[drawn]
+        return self.held_out[drawn % len(self.held_out)]
+
+
 class Judge(Protocol):
     """Watches one episode. Call `update` once after every control step."""
 
@@ -63,9 +79,12 @@ class Task(Protocol):
     time_limit: float
     """Seconds until an episode times out."""
     subtasks: Sequence[str]
+    phrases: Phrases
 
-    def scene(self, seed: int, distribution: Distribution = 'train') -> Scene:
-        """Draw the scene of a seed."""
+    def scene(
+        self, seed: int, distribution: Distribution = 'train', phrasing: Phrasing = 'train',
+    ) -> Scene:
+        """Draw the scene of a seed; the phrasing changes nothing but the instruction."""
 
     def judge(self, world: World) -> Judge:
         """Return a judge of an episode in a world of this task."""

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g1_description.mjcf import PHYSICS_RATE
-from g1_sim.parts.vessel import Vessel, pours, seated
+from g1_sim.parts.lid import seated
+from g1_sim.parts.vessel import Pourable, mouth, pours, upright
 from g1_sim.tasks.gauges import Gauge, GaugedJudge, Levels
 from g1_sim.tasks.stages import Stage
 from g1_sim.world import World
@@ -23,21 +24,22 @@ SHAKE_TRAVEL = 0.30
 """Way up and down that shakes enough, m."""
 _STEP = 8 / PHYSICS_RATE
 _NEAR = 0.04
+# How far off the middle of the cup a lid may sit, m.
+_PLAY = 0.006
 
 
 def closed(world: World) -> bool:
     """Whether the lid sits on the shaker's cup."""
     facts = world.scene.facts
-    return seated(facts['lid'], facts['cup'],
-                  (world.body_position('lid'), world.body_rotation('lid')),
-                  (world.body_position('cup'), world.body_rotation('cup')))
+    return seated(
+        world, facts['lid'], mouth(world, facts['cup']), world.body_rotation('cup')[:, 2], _PLAY)
 
 
 def stands(world: World, name: str, level: float) -> bool:
     """Whether a body stands upright on a level, m, by itself."""
     return bool(
         abs(world.body_position(name)[2] - level) < 0.01 and world.resting(name)
-        and world.body_rotation(name)[2, 2] > 0.95 and not world.touched_by_robot(name))
+        and upright(world, name) and not world.touched_by_robot(name))
 
 
 def near(world: World, name: str, spot: Array) -> bool:
@@ -45,14 +47,11 @@ def near(world: World, name: str, spot: Array) -> bool:
     return float(np.linalg.norm(world.body_position(name)[:2] - spot)) < _NEAR
 
 
-def mouth_pours(world: World, name: str, height: float, into: Vessel) -> bool:
+def pours_into(world: World, source: Pourable, into: Pourable) -> bool:
     """Whether one vessel is held so that it pours into another, which is upright and open."""
-    facts = world.scene.facts
-    up, other = world.body_rotation(name)[:, 2], world.body_rotation(into.name)[:, 2]
-    if other[2] < 0.95 or (into is facts['cup'] and closed(world)):
+    if not upright(world, into.name) or (into is world.scene.facts['cup'] and closed(world)):
         return False
-    return pours(world.body_position(name) + height * up, up,
-                 world.body_position(into.name) + into.height * other, into.radius)
+    return pours(world, source, mouth(world, into), into.radius)
 
 
 def hands_on(world: World, name: str) -> set[str]:
@@ -80,9 +79,9 @@ def cocktail_judge(
     first, second = facts['order']
     third = next(name for name in bottles if name not in facts['order'])
 
-    def pouring(name: str, height: float, into: Vessel) -> Gauge:
-        stage = {first: subtasks[1], second: subtasks[2], 'cup': subtasks[6]}.get(name, '')
-        return Gauge(lambda w: float(mouth_pours(w, name, height, into)), stage)
+    def pouring(source: Pourable, into: Pourable) -> Gauge:
+        stages = {first: subtasks[1], second: subtasks[2], 'cup': subtasks[6]}
+        return Gauge(lambda w: float(pours_into(w, source, into)), stages.get(source.name, ''))
 
     def shaking(w: World) -> float:
         if not closed(w) or w.body_position('cup')[2] < counter + 0.02:
@@ -90,8 +89,8 @@ def cocktail_judge(
         speed = w.data.qvel[w.model.joint('cup').dofadr[0] + 2]
         return _STEP * abs(float(speed)) if hands_on(w, 'cup') else 0.0
 
-    gauges = {name: pouring(name, bottle.height, cup) for name, bottle in bottles.items()}
-    gauges['glass'] = pouring('cup', cup.height, glass)
+    gauges = {name: pouring(bottle, cup) for name, bottle in bottles.items()}
+    gauges['glass'] = pouring(cup, glass)
     gauges['shake'] = Gauge(shaking, subtasks[4])
     gauges['handed'] = Gauge(lambda w: float(len(hands_on(w, 'glass')) == 2), subtasks[7])
     levels = Levels(list(gauges))
@@ -105,11 +104,11 @@ def cocktail_judge(
             levels[name] >= POUR_STEPS, stands(w, source, level)), lasting=False)
 
     def on_work_spot(w: World) -> bool:
-        return stands(w, 'cup', counter) and near(w, 'cup', facts['work'])
+        return stands(w, 'cup', counter) and near(w, 'cup', facts['work'][:2])
 
     def lid_on(w: World) -> float:
         return half_and_half(closed(w), bool(
-            w.body_rotation('cup')[2, 2] > 0.95 and not hands_on(w, 'lid')))
+            upright(w, 'cup') and not hands_on(w, 'lid')))
 
     def shaken(_: World) -> float:
         return half_and_half(
@@ -122,7 +121,7 @@ def cocktail_judge(
 
     def served(w: World) -> float:
         return half_and_half(levels['handed'] >= 3.0, stands(w, 'glass', counter)
-                             and near(w, 'glass', facts['coaster']))
+                             and near(w, 'glass', facts['coaster'][:2]))
 
     def lost(w: World) -> str:
         for name in w.bodies:

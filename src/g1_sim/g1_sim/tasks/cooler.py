@@ -4,13 +4,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from g1_sim.errors import SceneError
-from g1_sim.items import COLOURS, KINDS, Item, add_item, grasp_yaw
+from g1_sim.items import (
+    COLOURS,
+    Item,
+    ItemSpan,
+    Look,
+    Span,
+    add_item,
+    draw_looks,
+    grasp_yaw,
+)
 from g1_sim.parts.container import OpenBox, add_open_box, floor_above
 from g1_sim.parts.counter import (
     add_counter,
@@ -20,8 +29,8 @@ from g1_sim.parts.counter import (
     start_posture,
 )
 from g1_sim.postures import STEEP_LIFT, STEEP_PITCH, STEEP_READY_LEFT, steep
-from g1_sim.scene import Distribution, Scene, room
-from g1_sim.tasks.base import Judge
+from g1_sim.scene import Distribution, Phrasing, Scene, room
+from g1_sim.tasks.base import Judge, Phrases
 from g1_sim.tasks.stages import Stage, StagedJudge
 from g1_sim.world import World
 
@@ -46,7 +55,7 @@ _COUNTER_X = 0.72
 # Where on it the middle of the cooler, the carton and the other items may be, m; y to either side.
 _COOLER_X, _COOLER_Y = (0.73, 0.79), (0.0, 0.34)
 _CARTON_X, _CARTON_Y = (0.66, 0.77), (0.05, 0.26)
-_OTHERS_X, _OTHERS_Y = (0.62, 0.83), 0.42
+_OTHERS_X, _OTHERS_Y, _OTHERS_HEIGHT = (0.62, 0.83), 0.42, (0.10, 0.13)
 _GAP = 0.015
 # So much of a hand that points down passes below the rim, m from its TCP.
 _LOW_HAND = 0.12
@@ -54,17 +63,18 @@ _LOW_HAND = 0.12
 
 @dataclass(frozen=True)
 class _Span:
-    """What a distribution draws from: m, but for the friction."""
+    """What a distribution draws from, m: the cooler's walls, then items."""
 
-    half: tuple[float, float]
-    depth: tuple[float, float]
-    radius: tuple[float, float]
-    height: tuple[float, float]
-    friction: tuple[float, float]
+    half: Span
+    depth: Span
+    item: ItemSpan
+    """The carton; other items are of the same width and friction."""
 
 
-_TRAIN = _Span((0.085, 0.105), (0.065, 0.085), (0.029, 0.034), (0.125, 0.145), (0.7, 0.9))
-_DEPLOY = _Span((0.075, 0.09), (0.08, 0.10), (0.026, 0.036), (0.12, 0.155), (0.4, 0.6))
+_TRAIN = _Span((0.085, 0.105), (0.065, 0.085),
+               ItemSpan((0.029, 0.034), (0.125, 0.145), (0.7, 0.9)))
+_DEPLOY = _Span((0.075, 0.09), (0.08, 0.10),
+                ItemSpan((0.026, 0.036), (0.12, 0.155), (0.4, 0.6)))
 
 
 class Cooler:
@@ -73,22 +83,25 @@ class Cooler:
     name = 'cooler'
     time_limit = 15.0
     subtasks: Sequence[str] = ('stowed',)
+    phrases = Phrases(PHRASES, HELD_OUT_PHRASES)
 
-    def scene(self, seed: int, distribution: Distribution = 'train') -> Scene:
+    def scene(
+        self, seed: int, distribution: Distribution = 'train', phrasing: Phrasing = 'train',
+    ) -> Scene:
         """Draw a scene: a cooler, a carton to put into it, one or two other items."""
         shifted = distribution == 'deploy'
         span = _DEPLOY if shifted else _TRAIN
         rng = np.random.default_rng([seed, 1 if shifted else 0, _SEED])
         counter = rng.uniform(0.675, 0.705) + (rng.choice([-0.02, 0.02]) if shifted else 0.0)
         spec = room(light=rng.uniform(0.5, 0.8) if shifted else rng.uniform(0.85, 1.15))
-        top = add_counter(spec, counter, _COUNTER_X)
+        top = add_counter(spec, counter, x=_COUNTER_X)
         items = _items(rng, span)
         box, (spots, yaws) = _arrange(rng, items, counter, span)
         add_open_box(spec, 'cooler', box, (*rng.uniform(0.15, 0.9, 3), 1.0))
         for item in items:
             add_item(spec, item)
         carton = items[0]
-        phrase = PHRASES[int(rng.integers(len(PHRASES)))]
+        phrase = self.phrases.draw(rng, phrasing)
         return Scene(
             task=self.name, distribution=distribution, seed=seed,
             instruction=phrase.format(item=carton.label), spec=spec,
@@ -107,17 +120,11 @@ class Cooler:
 
 def _items(rng: np.random.Generator, span: _Span) -> list[Item]:
     """Draw a carton and one or two items that look different."""
-    looks = [(kind, colour) for kind in KINDS for colour in COLOURS]
-    colour = str(rng.choice(list(COLOURS)))
-    others = [look for look in looks if look != ('carton', colour)]
-    chosen = rng.choice(len(others), size=int(rng.integers(1, 3)), replace=False)
-    items = []
-    for i, (kind, tint) in enumerate([('carton', colour), *(others[int(n)] for n in chosen)]):
-        height = rng.uniform(*span.height) if i == 0 else rng.uniform(0.10, 0.13)
-        items.append(Item(
-            name=f'item{i}', kind=kind, colour=tint, radius=rng.uniform(*span.radius),
-            height=height, mass=rng.uniform(0.15, 0.35), friction=rng.uniform(*span.friction)))
-    return items
+    carton: Look = ('carton', str(rng.choice(list(COLOURS))))
+    others = draw_looks(rng, int(rng.integers(1, 3)), but=(carton,))
+    beside = replace(span.item, height=_OTHERS_HEIGHT)
+    return [span.item.draw(rng, 'item0', carton),
+            *(beside.draw(rng, f'item{i}', look) for i, look in enumerate(others, start=1))]
 
 
 def _arrange(

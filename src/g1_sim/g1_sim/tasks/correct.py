@@ -10,19 +10,19 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from g1_sim.items import COLOURS, KINDS, Item, add_item
+from g1_sim.items import Item, ItemSpan, add_item, draw_looks
 from g1_sim.parts.counter import (
-    METAL,
     REACH_X,
     REACH_Y,
-    WOOD,
     add_counter,
+    add_mark,
     standing,
     start_posture,
 )
+from g1_sim.parts.shelf import SHELF_X, add_shelf
 from g1_sim.postures import at_shelf, inward
-from g1_sim.scene import Distribution, Scene, add_fixture, room
-from g1_sim.tasks.base import Judge
+from g1_sim.scene import Distribution, Phrasing, Scene, room
+from g1_sim.tasks.base import Judge, Phrases
 from g1_sim.tasks.stages import Stage, StagedJudge
 from g1_sim.world import World
 
@@ -41,14 +41,14 @@ HELD_OUT_PHRASES = (
 )
 
 _SEED = 4101
-# The front and back edges of the boards, x in m.
-_SHELF = (0.90, 1.14)
 # Where an item is put, m behind the front edge; those of its kind stand in a row behind.
 _FRONT, _ROW = 0.045, 0.17
 # A bay: its middle and half its width, m to a side; where in it a hand reaches well.
 _MIDDLE, _HALF = 0.17, 0.13
 _PLACE = (0.11, 0.23)
 _UPRIGHT = 0.9
+_TRAIN = ItemSpan((0.029, 0.034), (0.10, 0.13), (0.7, 0.9))
+_DEPLOY = ItemSpan((0.026, 0.036), (0.10, 0.13), (0.4, 0.6))
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,11 @@ class Correct:
     name = 'correct'
     time_limit = 18.0
     subtasks: Sequence[str] = ('corrected',)
+    phrases = Phrases(PHRASES, HELD_OUT_PHRASES)
 
-    def scene(self, seed: int, distribution: Distribution = 'train') -> Scene:
+    def scene(
+        self, seed: int, distribution: Distribution = 'train', phrasing: Phrasing = 'train',
+    ) -> Scene:
         """Draw a scene: groups of like items on the shelf, one item astray."""
         shifted = distribution == 'deploy'
         rng = np.random.default_rng([seed, 1 if shifted else 0, _SEED])
@@ -110,13 +113,13 @@ class Correct:
         placements[stray.name] = standing(x, y, height, yaw)
         for item in items:
             add_item(spec, item)
-        phrase = PHRASES[int(rng.integers(len(PHRASES)))]
+        phrase = self.phrases.draw(rng, phrasing)
         return Scene(
             task=self.name, distribution=distribution, seed=seed,
             instruction=phrase.format(item=stray.label), spec=spec, posture=start_posture(),
             placements=placements, keep_out=(top,),
             facts={'items': {item.name: item for item in items}, 'target': stray.name,
-                   'bays': own, 'wrong_bay': used[1], 'counter': counter, 'shelf_x': _SHELF})
+                   'bays': own, 'wrong_bay': used[1], 'counter': counter, 'shelf_x': SHELF_X})
 
     def judge(self, world: World) -> Judge:
         """Return the judge of an episode."""
@@ -128,22 +131,15 @@ def _shelf(
     spec: mujoco.MjSpec, rng: np.random.Generator, heights: tuple[float, float],
 ) -> tuple[tuple[Bay, ...], tuple[Bay, ...]]:
     """Add a shelf of two boards; returns the left and the right bays, lower and upper."""
-    middle, half = sum(_SHELF) / 2, (_SHELF[1] - _SHELF[0]) / 2
-    tall = heights[1] + 0.30
-    for i, height in enumerate(heights):
-        add_fixture(spec, f'board{i}', (middle, 0, height - 0.01), (half, 0.45, 0.01), WOOD)
-    for y in (-0.46, 0.46):
-        add_fixture(spec, f'upright{y:+}', (middle, y, tall / 2), (half, 0.01, tall / 2), METAL)
+    add_shelf(spec, heights)
+    middle, half = sum(SHELF_X) / 2, (SHELF_X[1] - SHELF_X[0]) / 2
     bays: tuple[list[Bay], list[Bay]] = ([], [])
     for side, sign in enumerate((1.0, -1.0)):
         for i, height in enumerate(heights):
             edges = sorted((sign * (_MIDDLE - _HALF), sign * (_MIDDLE + _HALF)))
-            bays[side].append(Bay(side, height, _SHELF, (edges[0], edges[1])))
-            # A mat on the board marks the bay; nothing bumps into it.
-            spec.worldbody.add_geom(
-                name=f'mat{side}{i}', type=mujoco.mjtGeom.mjGEOM_BOX, contype=0, conaffinity=0,
-                pos=(middle, sign * _MIDDLE, height), size=(half, _HALF, 0.0005),
-                rgba=(*rng.uniform(0.25, 0.85, 3), 1.0))
+            bays[side].append(Bay(side, height, SHELF_X, (edges[0], edges[1])))
+            add_mark(spec, f'mat{side}{i}', (middle, sign * _MIDDLE, height), (half, _HALF),
+                     (*rng.uniform(0.25, 0.85, 3), 1.0))
     return tuple(bays[0]), tuple(bays[1])
 
 
@@ -154,18 +150,12 @@ def _groups(
 
     Returns the items, the bay in which each belongs, and where the others stand.
     """
-    looks = [(kind, colour) for kind in KINDS for colour in COLOURS]
-    chosen = rng.choice(len(looks), size=len(bays), replace=False)
+    span = _DEPLOY if shifted else _TRAIN
     items: list[Item] = []
     own: dict[str, Bay] = {}
     placements: dict[str, Placement] = {}
-    for group, (bay, look) in enumerate(zip(bays, chosen)):
-        kind, colour = looks[int(look)]
-        low, high = (0.026, 0.036) if shifted else (0.029, 0.034)
-        like = Item(
-            name='stray', kind=kind, colour=colour, radius=rng.uniform(low, high),
-            height=rng.uniform(0.10, 0.13), mass=rng.uniform(0.15, 0.35),
-            friction=rng.uniform(0.4, 0.6) if shifted else rng.uniform(0.7, 0.9))
+    for group, (bay, look) in enumerate(zip(bays, draw_looks(rng, len(bays)))):
+        like = span.draw(rng, 'stray', look)
         middle = sum(bay.y) / 2
         if group == 0:
             items.append(like)

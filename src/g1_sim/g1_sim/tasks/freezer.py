@@ -9,12 +9,12 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from g1_description.joints import HOME
-from g1_sim.items import COLOURS, Item, Kind, add_item
+from g1_sim.items import Item, ItemSpan, Kind, add_item, draw_looks
+from g1_sim.parts.counter import METAL, add_counter, standing, start_posture
 from g1_sim.parts.door import Door, add_door
-from g1_sim.postures import LIFT, PITCH, READY_LEFT, inward, mirrored
-from g1_sim.scene import Distribution, Scene, add_fixture, room
-from g1_sim.tasks.base import Judge
+from g1_sim.postures import inward
+from g1_sim.scene import Distribution, Phrasing, Scene, add_fixture, room
+from g1_sim.tasks.base import Judge, Phrases
 from g1_sim.tasks.stages import Stage, StagedJudge
 from g1_sim.world import World
 
@@ -38,10 +38,10 @@ _HEAD_PITCH = 0.42
 # The freezer's front, m in base_link, how deep it is and how thick its walls are.
 _FRONT, _DEPTH, _WALL = 0.872, 0.24, 0.012
 _KINDS: tuple[Kind, ...] = ('carton', 'can')
+_TRAIN = ItemSpan((0.028, 0.032), (0.09, 0.12), (0.7, 0.9))
+_DEPLOY = ItemSpan((0.026, 0.034), (0.09, 0.12), (0.4, 0.6))
 # Where items stand, m to the side of the placing hand: one in front, one beside it farther out.
 _SPOTS = (((0.565, 0.595), (0.06, 0.10)), ((0.655, 0.685), (0.19, 0.25)))
-_WOOD = (0.72, 0.56, 0.38, 1.0)
-_METAL = (0.70, 0.72, 0.75, 1.0)
 
 
 class Freezer:
@@ -50,17 +50,17 @@ class Freezer:
     name = 'freezer'
     time_limit = 25.0
     subtasks: Sequence[str] = ('stored',)
+    phrases = Phrases(PHRASES, HELD_OUT_PHRASES)
 
-    def scene(self, seed: int, distribution: Distribution = 'train') -> Scene:
+    def scene(
+        self, seed: int, distribution: Distribution = 'train', phrasing: Phrasing = 'train',
+    ) -> Scene:
         """Draw a scene: a freezer hinged left or right, two items, one of them named."""
         shifted = distribution == 'deploy'
         rng = np.random.default_rng([seed, 1 if shifted else 0, _KEY])
         counter = rng.uniform(0.675, 0.705) + (rng.choice([-0.02, 0.02]) if shifted else 0.0)
         spec = room(light=rng.uniform(0.5, 0.8) if shifted else rng.uniform(0.85, 1.15))
-        top = add_fixture(spec, 'counter', (0.63, 0, counter - 0.02), (0.19, 0.55, 0.02), _WOOD)
-        for y in (-0.5, 0.5):
-            add_fixture(spec, f'leg{y:+}', (0.63, y, counter / 2 - 0.02),
-                        (0.15, 0.02, counter / 2 - 0.02), _METAL)
+        top = add_counter(spec, counter)
         door = _draw_door(rng, shifted=shifted)
         inside = _add_cabinet(spec, door)
         shade = rng.uniform(0.75, 0.95)
@@ -69,13 +69,11 @@ class Freezer:
         for item in items:
             add_item(spec, item)
         target = items[int(rng.integers(len(items)))]
-        phrase = PHRASES[int(rng.integers(len(PHRASES)))]
-        ready = HOME.copy()
-        ready[:7], ready[8:15] = READY_LEFT, mirrored(READY_LEFT)
+        phrase = self.phrases.draw(rng, phrasing)
         return Scene(
             task=self.name, distribution=distribution, seed=seed,
             instruction=phrase.format(item=target.label), spec=spec,
-            posture=np.concatenate([ready, [0.0, _HEAD_PITCH, LIFT, PITCH]]),
+            posture=start_posture(head=_HEAD_PITCH),
             placements=placements, keep_out=(top,),
             facts={'items': {item.name: item for item in items}, 'target': target.name,
                    'door': door, 'inside': inside, 'counter': counter})
@@ -116,7 +114,7 @@ def _add_cabinet(spec: mujoco.MjSpec, door: Door) -> tuple[Array, Array]:
             ('back', (x1 - _WALL, y0, z0), (x1, y1, z1))):
         lower, upper = np.array(low), np.array(high)
         add_fixture(spec, f'freezer_{name}', tuple((lower + upper) / 2),
-                    tuple((upper - lower) / 2), _METAL if name == 'plinth' else white)
+                    tuple((upper - lower) / 2), METAL if name == 'plinth' else white)
     return inner
 
 
@@ -124,24 +122,17 @@ def _items(
     rng: np.random.Generator, counter: float, side: int, *, shifted: bool,
 ) -> tuple[tuple[Item, ...], dict[str, tuple[Array, Array]]]:
     """Draw two items of different looks on the side of the hand that places."""
-    looks = [(kind, colour) for kind in _KINDS for colour in COLOURS]
     sign = 1.0 if side == 0 else -1.0
+    span = _DEPLOY if shifted else _TRAIN
     items, placements = [], {}
-    low, high = (0.026, 0.034) if shifted else (0.028, 0.032)
-    chosen = rng.choice(len(looks), size=len(_SPOTS), replace=False)
-    for i, ((xs, ys), look) in enumerate(zip(_SPOTS, chosen)):
-        kind, colour = looks[int(look)]
-        item = Item(
-            name=f'item{i}', kind=kind, colour=colour, radius=rng.uniform(low, high),
-            height=rng.uniform(0.09, 0.12), mass=rng.uniform(0.15, 0.35),
-            friction=rng.uniform(0.4, 0.6) if shifted else rng.uniform(0.7, 0.9))
+    looks = draw_looks(rng, len(_SPOTS), kinds=_KINDS)
+    for i, ((xs, ys), look) in enumerate(zip(_SPOTS, looks)):
+        item = span.draw(rng, f'item{i}', look)
         x, y = rng.uniform(*xs), sign * rng.uniform(*ys)
         # Cartons stand so that a hand can take them squarely.
         yaw = inward(x, y, side) + rng.uniform(-0.12, 0.12)
         items.append(item)
-        placements[item.name] = (
-            np.array([x, y, counter + 0.001]),
-            np.array([np.cos(yaw / 2), 0.0, 0.0, np.sin(yaw / 2)]))
+        placements[item.name] = standing(x, y, counter, yaw)
     return tuple(items), placements
 
 

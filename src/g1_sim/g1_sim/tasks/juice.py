@@ -12,20 +12,22 @@ from numpy.typing import NDArray
 
 from g1_description.mjcf import SCENE_CONTYPE
 from g1_sim.parts.button import BUTTON_TRAVEL, add_button
-from g1_sim.parts.layout import Layout, add_counter, ready_posture
-from g1_sim.parts.pots import (
-    Lid,
-    Pot,
-    Vessel,
-    add_lid,
-    add_mark,
-    add_pot,
-    add_vessel,
-)
-from g1_sim.scene import Distribution, Scene, room
-from g1_sim.tasks.base import Judge
+from g1_sim.parts.counter import Layout, add_counter, add_mark, start_posture
+from g1_sim.parts.lid import Lid, add_lid
+from g1_sim.parts.pot import Pot, add_pot
+from g1_sim.parts.vessel import add_vessel
+from g1_sim.scene import Distribution, Phrasing, Scene, room
+from g1_sim.tasks.base import Judge, Phrases
 from g1_sim.tasks.pouring import Pouring, PouringJudge
-from g1_sim.tasks.serving import TRAY_RADIUS, closed, fallen, opened, pours_into_cup, served
+from g1_sim.tasks.serving import (
+    TRAY_RADIUS,
+    closed,
+    fallen,
+    filled_vessel,
+    opened,
+    pours_into_cup,
+    served,
+)
 from g1_sim.tasks.stages import Stage
 from g1_sim.world import World
 
@@ -72,6 +74,11 @@ class Fruit:
     grasp_height = 0.009
     """A hand holds it a little above its centre, to keep off the counter, m."""
 
+    @property
+    def height(self) -> float:
+        """From its centre to its top, m."""
+        return self.radius
+
 
 class Juice:
     """Seven subtasks; the lead hand opens, closes, presses, pours, serves; the other one helps."""
@@ -80,8 +87,11 @@ class Juice:
     time_limit = 75.0
     subtasks: Sequence[str] = (
         'opened', 'first fruit', 'second fruit', 'closed', 'pressed', 'poured', 'served')
+    phrases = Phrases(PHRASES, HELD_OUT_PHRASES)
 
-    def scene(self, seed: int, distribution: Distribution = 'train') -> Scene:
+    def scene(
+        self, seed: int, distribution: Distribution = 'train', phrasing: Phrasing = 'train',
+    ) -> Scene:
         """Draw a scene: which hand leads, which fruits, where all stands."""
         shifted = distribution == 'deploy'
         rng = np.random.default_rng([seed, 1 if shifted else 0, _CONSTANT])
@@ -90,7 +100,7 @@ class Juice:
         spec = room(light=rng.uniform(0.5, 0.8) if shifted else rng.uniform(0.85, 1.15))
         layout = Layout(int(rng.integers(2)), top)
         wood = (0.45, 0.40, 0.36, 1.0) if shifted else (0.72, 0.56, 0.38, 1.0)
-        counter = add_counter(spec, top, wood)
+        counter = add_counter(spec, top, rgba=wood)
 
         def spot(x: float, y: float, play: float = 0.012) -> Array:
             dx, dy = rng.uniform(-play, play, 2)
@@ -100,13 +110,13 @@ class Juice:
         pot = Pot((float(at[0]), float(at[1])), top, 0.060,
                   rng.uniform(0.104, 0.109) if shifted else rng.uniform(0.110, 0.116))
         add_pot(spec, 'juicer', pot, (0.86, 0.86, 0.84, 1.0))
-        lid = Lid('lid', 0.072, 0.056, (0.25, 0.27, 0.30, 1.0), friction=friction)
+        lid = Lid('lid', 0.056, 0.012, 0.072, 0.15, (0.25, 0.27, 0.30, 1.0), friction)
         add_lid(spec, lid)
         low, high = (0.0275, 0.0355) if shifted else (0.030, 0.034)
-        jug = Vessel('jug', rng.uniform(low, high), rng.uniform(0.13, 0.14), 0.30,
-                     (0.88, 0.90, 0.90, 1.0), _JUICE, friction)
-        glass = Vessel('glass', rng.uniform(0.028, 0.031), rng.uniform(0.136, 0.144), 0.15,
-                       _GLASS, _GLASS, friction)
+        jug = filled_vessel('jug', rng.uniform(low, high), rng.uniform(0.13, 0.14), 0.30,
+                            friction, (0.88, 0.90, 0.90, 1.0), _JUICE)
+        glass = filled_vessel('glass', rng.uniform(0.028, 0.031), rng.uniform(0.136, 0.144), 0.15,
+                              friction, _GLASS, _GLASS)
         labels = [str(label) for label in rng.choice(list(FRUITS), size=2, replace=False)]
         low, high = (0.0245, 0.0310) if shifted else (0.027, 0.030)
         fruits = tuple(Fruit(f'fruit{i}', label, rng.uniform(low, high), friction)
@@ -124,16 +134,16 @@ class Juice:
         add_mark(spec, 'mat', mat, 0.08, (0.80, 0.78, 0.70, 1.0))
         add_mark(spec, 'tray', tray, TRAY_RADIUS, TRAYS[colour])
         placements = {
-            'lid': (np.array([*pot.centre, pot.rim + 0.0005]), _IDENTITY),
+            'lid': (lid.seat(pot.rim) + 0.0005 * _UP, _IDENTITY),
             'jug': (spot(0.55, 0.0, 0.008) + 0.001 * _UP, _IDENTITY),
             'glass': (spot(0.68, -0.21) + 0.001 * _UP, _IDENTITY),
             **{fruit.name: (place + (fruit.radius + 0.0005) * _UP, _IDENTITY)
                for fruit, place in zip(fruits, places)}}
-        phrase = PHRASES[int(rng.integers(len(PHRASES)))]
+        phrase = self.phrases.draw(rng, phrasing)
         return Scene(
             task=self.name, distribution=distribution, seed=seed,
             instruction=phrase.format(first=labels[0], second=labels[1], tray=colour),
-            spec=spec, posture=ready_posture(), placements=placements, keep_out=(counter,),
+            spec=spec, posture=start_posture(), placements=placements, keep_out=(counter,),
             facts={'layout': layout, 'pot': pot, 'lid': lid, 'jug': jug, 'cup': glass,
                    'fruits': fruits, 'mat': mat, 'tray': tray, 'button': button,
                    'friction': friction})

@@ -8,12 +8,21 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from g1_description.joints import HOME
 from g1_sim.errors import SceneError
-from g1_sim.items import COLOURS, KINDS, Item, add_item, grasp_yaw
-from g1_sim.postures import LIFT, PITCH, READY_LEFT, inward, mirrored
-from g1_sim.scene import Distribution, Scene, add_fixture, room
-from g1_sim.tasks.base import Judge, Terminal, Verdict
+from g1_sim.items import Item, ItemSpan, add_item, draw_looks, grasp_yaw
+from g1_sim.parts.counter import (
+    REACH_X,
+    REACH_Y,
+    add_counter,
+    approach_clear,
+    side_of,
+    standing,
+    start_posture,
+)
+from g1_sim.parts.shelf import SHELF_X, add_shelf
+from g1_sim.postures import inward
+from g1_sim.scene import Distribution, Phrasing, Scene, room
+from g1_sim.tasks.base import Judge, Phrases, Terminal, Verdict
 from g1_sim.world import World
 
 Array = NDArray[np.float64]
@@ -30,15 +39,10 @@ HELD_OUT_PHRASES = (
     'move the {item} up to the {level} shelf',
 )
 
-_HEAD_PITCH = 0.50
-# The front and back edges of the boards, x in m.
-_SHELF = (0.90, 1.14)
-_WOOD = (0.72, 0.56, 0.38, 1.0)
-_METAL = (0.70, 0.72, 0.75, 1.0)
+_TRAIN = ItemSpan((0.029, 0.034), (0.10, 0.13), (0.7, 0.9))
+_DEPLOY = ItemSpan((0.026, 0.036), (0.10, 0.13), (0.4, 0.6))
 _SETTLED_STEPS = 8
 _DRAWS = 500
-# An open hand, with room to spare, m.
-_HAND_WIDTH = 0.17
 
 
 class Restock:
@@ -47,8 +51,11 @@ class Restock:
     name = 'restock'
     time_limit = 15.0
     subtasks: Sequence[str] = ('placed',)
+    phrases = Phrases(PHRASES, HELD_OUT_PHRASES)
 
-    def scene(self, seed: int, distribution: Distribution = 'train') -> Scene:
+    def scene(
+        self, seed: int, distribution: Distribution = 'train', phrasing: Phrasing = 'train',
+    ) -> Scene:
         """Draw a scene: 2 or 3 items, one of them and a level named."""
         shifted = distribution == 'deploy'
         rng = np.random.default_rng([seed, 1 if shifted else 0])
@@ -56,97 +63,62 @@ class Restock:
         lower = rng.uniform(0.855, 0.875)
         upper = lower + rng.uniform(0.19, 0.21)
         spec = room(light=rng.uniform(0.5, 0.8) if shifted else rng.uniform(0.85, 1.15))
-        top = add_fixture(spec, 'counter', (0.63, 0, counter - 0.02), (0.19, 0.55, 0.02), _WOOD)
-        for y in (-0.5, 0.5):
-            add_fixture(spec, f'leg{y:+}', (0.63, y, counter / 2 - 0.02),
-                        (0.15, 0.02, counter / 2 - 0.02), _METAL)
+        top = add_counter(spec, counter)
         boards = (lower, upper)
-        middle, half = sum(_SHELF) / 2, (_SHELF[1] - _SHELF[0]) / 2
-        for board, height in zip(LEVELS, boards):
-            add_fixture(spec, f'shelf_{board}', (middle, 0, height - 0.01), (half, 0.45, 0.01),
-                        _WOOD)
-        for y in (-0.46, 0.46):
-            add_fixture(spec, f'side{y:+}', (middle, y, (upper + 0.30) / 2),
-                        (half, 0.01, (upper + 0.30) / 2), _METAL)
+        add_shelf(spec, boards)
         items, placements = _items(rng, counter, shifted=shifted)
         for item in items:
             add_item(spec, item)
         target = items[int(rng.integers(len(items)))]
         level = int(rng.integers(len(LEVELS)))
-        phrase = PHRASES[int(rng.integers(len(PHRASES)))]
+        phrase = self.phrases.draw(rng, phrasing)
         return Scene(
             task=self.name, distribution=distribution, seed=seed,
             instruction=phrase.format(item=target.label, level=LEVELS[level]),
             spec=spec,
-            posture=np.concatenate([_ready(), [0.0, _HEAD_PITCH, LIFT, PITCH]]),
+            posture=start_posture(),
             placements=placements, keep_out=(top,),
             facts={'items': {item.name: item for item in items}, 'target': target.name,
-                   'board': boards[level], 'counter': counter, 'shelf_x': _SHELF})
+                   'board': boards[level], 'counter': counter, 'shelf_x': SHELF_X})
 
     def judge(self, world: World) -> Judge:
         """Return the judge of an episode."""
         return RestockJudge(world, self.time_limit)
 
 
-def _ready() -> Array:
-    ready = HOME.copy()
-    ready[:7] = READY_LEFT
-    ready[8:15] = mirrored(READY_LEFT)
-    return ready
-
-
 def _items(
     rng: np.random.Generator, counter: float, *, shifted: bool,
 ) -> tuple[tuple[Item, ...], dict[str, tuple[Array, Array]]]:
     """Draw items of different looks and where they stand, each within reach of a hand."""
-    looks = [(kind, colour) for kind in KINDS for colour in COLOURS]
     count = int(rng.integers(2, 4))
-    chosen = rng.choice(len(looks), size=count, replace=False)
-    items = []
-    for i, look in enumerate(chosen):
-        kind, colour = looks[int(look)]
-        low, high = (0.026, 0.036) if shifted else (0.029, 0.034)
-        items.append(Item(
-            name=f'item{i}', kind=kind, colour=colour, radius=rng.uniform(low, high),
-            height=rng.uniform(0.10, 0.13), mass=rng.uniform(0.15, 0.35),
-            friction=rng.uniform(0.4, 0.6) if shifted else rng.uniform(0.7, 0.9)))
+    span = _DEPLOY if shifted else _TRAIN
+    items = [span.draw(rng, f'item{i}', look) for i, look in enumerate(draw_looks(rng, count))]
     for _ in range(_DRAWS):
         spots = np.column_stack([
-            rng.uniform(0.565, 0.685, count), rng.uniform(-0.26, 0.26, count)])
+            rng.uniform(*REACH_X, count), rng.uniform(-REACH_Y[1], REACH_Y[1], count)])
         # Cartons stand so that a hand can take them squarely.
-        yaws = np.array([inward(x, y, _side(y)) for x, y in spots])
+        yaws = np.array([inward(x, y, side_of(y)) for x, y in spots])
         yaws += rng.uniform(-0.12, 0.12, count)
         if _reachable(items, spots, yaws):
             break
     else:
         raise SceneError(f'no room for {count} items on the counter in {_DRAWS} draws')
     placements = {
-        item.name: (np.array([x, y, counter + 0.001]),
-                    np.array([np.cos(yaw / 2), 0.0, 0.0, np.sin(yaw / 2)]))
+        item.name: standing(x, y, counter, yaw)
         for item, (x, y), yaw in zip(items, spots, yaws)}
     return tuple(items), placements
 
 
-def _side(y: float) -> int:
-    return 0 if y > 0.0 else 1
-
-
 def _reachable(items: Sequence[Item], spots: Array, yaws: Array) -> bool:
     """Whether a hand can come to every item without touching another."""
-    if np.any(np.abs(spots[:, 1]) < 0.05):
+    if np.any(np.abs(spots[:, 1]) < REACH_Y[0]):
         return False
     for i, item in enumerate(items):
         x, y = spots[i]
-        angle = grasp_yaw(item, float(yaws[i]), inward(x, y, _side(y)))
-        ahead = np.array([np.cos(angle), np.sin(angle)])
-        for j in range(len(items)):
-            if i == j:
-                continue
-            apart = spots[j] - spots[i]
-            along = float(apart @ ahead)
-            across = abs(float(apart[0] * ahead[1] - apart[1] * ahead[0]))
-            if -0.35 < along < 0.08 and across < _HAND_WIDTH / 2 + 1.4 * items[j].radius:
-                return False
+        angle = grasp_yaw(item, float(yaws[i]), inward(x, y, side_of(y)))
+        others = [(spots[j], 1.4 * items[j].radius) for j in range(len(items)) if j != i]
+        if not approach_clear(spots[i], angle, others):
+            return False
     return True
 
 

@@ -8,11 +8,24 @@ from __future__ import annotations
 
 import numpy as np
 
-from g1_sim.parts.pots import Vessel, mouth, pours, upright
+from g1_sim.parts.lid import seated
+from g1_sim.parts.vessel import Vessel, mouth, pours, upright
+from g1_sim.scene import Rgba
 from g1_sim.world import World
 
 TRAY_RADIUS = 0.055
 """m."""
+_UP = np.array([0.0, 0.0, 1.0])
+# Over the pot's mouth, and in it, m.
+_NEAR, _PLAY = 0.03, 0.02
+
+
+def filled_vessel(
+    name: str, radius: float, height: float, mass: float, friction: float, rgba: Rgba,
+    content: Rgba,
+) -> Vessel:
+    """Return a vessel that is held below its middle, so that another hand can take it above."""
+    return Vessel(name, radius, height, 0.42 * height, mass, rgba, friction, content)
 
 
 def opened(world: World) -> float:
@@ -20,22 +33,21 @@ def opened(world: World) -> float:
     facts = world.scene.facts
     lid, pot = facts['lid'], facts['pot']
     at = world.body_position(lid.name)
-    away = float(np.hypot(*(at[:2] - pot.centre)))
-    if (away > pot.inner + lid.radius and at[2] < pot.floor + 0.03 and world.resting(lid.name)
+    away = float(np.hypot(*(at[:2] - pot.centre))) > pot.inner + lid.flange
+    if (away and at[2] < pot.floor + 0.02 and world.resting(lid.name)
             and not world.touched_by_robot(lid.name)):
         return 1.0
-    return 0.5 if at[2] > pot.rim + lid.depth + 0.01 or away > pot.inner + lid.radius else 0.0
+    return 0.5 if away or at[2] > pot.rim[2] + 0.01 else 0.0
 
 
 def closed(world: World) -> float:
     """Lid: 1 if it sits in the pot's mouth and is let go of, 0.5 if it is over the pot."""
     pot, lid = world.scene.facts['pot'], world.scene.facts['lid']
-    at = world.body_position(lid.name)
-    if np.hypot(*(at[:2] - pot.centre)) > 0.03 or at[2] < pot.rim - 0.01:
+    apart = world.body_position(lid.name) - lid.seat(pot.rim)
+    if np.hypot(apart[0], apart[1]) > _NEAR or apart[2] < -0.01:
         return 0.0
-    seated = (abs(at[2] - pot.rim) < 0.004 and upright(world, lid.name)
-              and not world.touched_by_robot(lid.name))
-    return 1.0 if seated else 0.5
+    sits = seated(world, lid, pot.rim, _UP, _PLAY) and not world.touched_by_robot(lid.name)
+    return 1.0 if sits else 0.5
 
 
 def pours_into_cup(world: World, source: Vessel) -> bool:

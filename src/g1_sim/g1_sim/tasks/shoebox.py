@@ -5,17 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from g1_description.joints import HOME
 from g1_sim.items import COLOURS
 from g1_sim.parts.carton import OPEN, Carton, add_carton
+from g1_sim.parts.counter import add_counter, add_mark, standing, start_posture
 from g1_sim.parts.shoe import Shoe, add_shoe
-from g1_sim.postures import LIFT, PITCH, READY_LEFT, inward_from_above, mirrored
-from g1_sim.scene import Distribution, Scene, add_fixture, room
-from g1_sim.tasks.base import Judge
+from g1_sim.postures import inward_from_above
+from g1_sim.scene import Distribution, Phrasing, Scene, room
+from g1_sim.tasks.base import Judge, Phrases
 from g1_sim.tasks.stages import Stage, StagedJudge
 from g1_sim.world import World
 
@@ -42,8 +41,6 @@ NEAR_MARK = 0.02
 
 _KEY = 4202
 _HEAD_PITCH = 0.55
-_WOOD = (0.72, 0.56, 0.38, 1.0)
-_METAL = (0.70, 0.72, 0.75, 1.0)
 _CARDBOARD = (0.78, 0.62, 0.42, 1.0)
 # A shoe counts as taken so far above the counter, m.
 _LIFTED = 0.04
@@ -60,49 +57,45 @@ class Shoebox:
     subtasks: Sequence[str] = (
         'take the first shoe', 'pack the first shoe', 'take the second shoe',
         'pack the second shoe', 'close the lid', 'slide the box onto the mark')
+    phrases = Phrases(PHRASES, HELD_OUT_PHRASES)
 
-    def scene(self, seed: int, distribution: Distribution = 'train') -> Scene:
+    def scene(
+        self, seed: int, distribution: Distribution = 'train', phrasing: Phrasing = 'train',
+    ) -> Scene:
         """Draw a scene: a shoe on either side of the open box, one of them to go first."""
         shifted = distribution == 'deploy'
         rng = np.random.default_rng([seed, 1 if shifted else 0, _KEY])
         counter = rng.uniform(0.675, 0.700) + (rng.choice([-0.015, 0.015]) if shifted else 0.0)
         spec = room(light=rng.uniform(0.5, 0.8) if shifted else rng.uniform(0.85, 1.15))
-        top = add_fixture(spec, 'counter', (0.63, 0, counter - 0.02), (0.19, 0.55, 0.02), _WOOD)
-        for y in (-0.5, 0.5):
-            add_fixture(spec, f'leg{y:+}', (0.63, y, counter / 2 - 0.02),
-                        (0.15, 0.02, counter / 2 - 0.02), _METAL)
+        top = add_counter(spec, counter)
         carton = Carton(
             name='box', lid='lid', half_x=rng.uniform(0.108, 0.112),
             half_y=rng.uniform(0.112, 0.118), height=rng.uniform(0.072, 0.077),
             mass=rng.uniform(0.5, 0.7) if shifted else rng.uniform(0.35, 0.5),
             hinge_friction=rng.uniform(0.06, 0.10) if shifted else rng.uniform(0.02, 0.06),
             friction=rng.uniform(0.35, 0.45) if shifted else rng.uniform(0.5, 0.7))
-        box = np.array([rng.uniform(0.600, 0.615), rng.uniform(-0.008, 0.008), counter + 0.001])
+        box = np.array([rng.uniform(0.600, 0.615), rng.uniform(-0.008, 0.008)])
         turn = rng.uniform(-0.03, 0.03)
-        mark = box[:2] + np.array([rng.uniform(0.04, 0.06), 0.0])
-        spec.worldbody.add_geom(
-            name='mark', type=mujoco.mjtGeom.mjGEOM_BOX, pos=(*mark, counter),
-            size=(carton.outer_x + 0.01, carton.outer_y + 0.01, 0.0005),
-            rgba=(0.15, 0.35, 0.75, 1.0), contype=0, conaffinity=0)
+        mark = box + np.array([rng.uniform(0.04, 0.06), 0.0])
+        add_mark(spec, 'mark', (*mark, counter), (carton.outer_x + 0.01, carton.outer_y + 0.01),
+                 (0.15, 0.35, 0.75, 1.0))
         shade = rng.uniform(0.85, 1.1)
         add_carton(spec, carton, (*(shade * np.array(_CARDBOARD[:3])), 1.0))
         colour = str(rng.choice(list(COLOURS)))
         shoes = _shoes(rng, shifted=shifted)
-        placements = {'box': (box, _quaternion(turn))}
+        placements = {'box': standing(box[0], box[1], counter, turn)}
         for side, shoe in enumerate(shoes):
             add_shoe(spec, shoe, COLOURS[colour])
-            placements[shoe.name] = _standing(rng, shoe, side, counter)
+            placements[shoe.name] = _place(rng, shoe, side, counter)
         first = int(rng.integers(2))
-        phrase = PHRASES[int(rng.integers(len(PHRASES)))]
-        ready = HOME.copy()
-        ready[:7], ready[8:15] = READY_LEFT, mirrored(READY_LEFT)
+        phrase = self.phrases.draw(rng, phrasing)
         return Scene(
             task=self.name, distribution=distribution, seed=seed,
             instruction=phrase.format(colour=colour, first=SIDES[first]), spec=spec,
-            posture=np.concatenate([ready, [0.0, _HEAD_PITCH, LIFT, PITCH]]),
+            posture=start_posture(head=_HEAD_PITCH),
             placements=placements, keep_out=(top,),
             facts={'shoes': shoes, 'first': first, 'box': carton, 'mark': mark,
-                   'start': box[:2], 'counter': counter})
+                   'start': box, 'counter': counter})
 
     def judge(self, world: World) -> Judge:
         """Return the judge of an episode."""
@@ -117,10 +110,6 @@ class Shoebox:
         return StagedJudge(world, stages, time_limit=self.time_limit, lost=_lost)
 
 
-def _quaternion(yaw: float) -> Array:
-    return np.array([np.cos(yaw / 2), 0.0, 0.0, np.sin(yaw / 2)])
-
-
 def _shoes(rng: np.random.Generator, *, shifted: bool) -> tuple[Shoe, Shoe]:
     """Draw a pair of shoes, left and right, of one size."""
     length = rng.uniform(0.165, 0.175)
@@ -132,7 +121,7 @@ def _shoes(rng: np.random.Generator, *, shifted: bool) -> tuple[Shoe, Shoe]:
     return left, right
 
 
-def _standing(
+def _place(
     rng: np.random.Generator, shoe: Shoe, side: int, counter: float,
 ) -> tuple[Array, Array]:
     """Draw where a shoe stands: its heel within reach, its toe inwards."""
@@ -141,7 +130,7 @@ def _standing(
     yaw = inward_from_above(heel + shoe.hold[2] * np.array([0.0, 0.0, 1.0]), _DOWN, side)
     yaw += rng.uniform(-0.1, 0.1)
     middle = heel - shoe.hold[0] * np.array([np.cos(yaw), np.sin(yaw), 0.0])
-    return middle, _quaternion(yaw)
+    return standing(middle[0], middle[1], counter, yaw)
 
 
 def in_box(world: World, side: int) -> bool:

@@ -8,21 +8,22 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from g1_sim.parts.layout import Layout, add_counter, ready_posture
-from g1_sim.parts.pots import (
-    Lid,
-    Pot,
-    Vessel,
-    add_lid,
-    add_mark,
-    add_pot,
-    add_vessel,
-    pours,
-)
-from g1_sim.scene import Distribution, Scene, room
-from g1_sim.tasks.base import Judge
+from g1_sim.parts.counter import Layout, add_counter, add_mark, start_posture
+from g1_sim.parts.lid import Lid, add_lid
+from g1_sim.parts.pot import Pot, add_pot
+from g1_sim.parts.vessel import add_vessel, pours
+from g1_sim.scene import Distribution, Phrasing, Scene, room
+from g1_sim.tasks.base import Judge, Phrases
 from g1_sim.tasks.pouring import Pouring, PouringJudge
-from g1_sim.tasks.serving import TRAY_RADIUS, closed, fallen, opened, pours_into_cup, served
+from g1_sim.tasks.serving import (
+    TRAY_RADIUS,
+    closed,
+    fallen,
+    filled_vessel,
+    opened,
+    pours_into_cup,
+    served,
+)
 from g1_sim.tasks.stages import Stage
 from g1_sim.world import World
 
@@ -56,8 +57,11 @@ class Tea:
     name = 'tea'
     time_limit = 75.0
     subtasks: Sequence[str] = ('opened', 'leaves in', 'closed', 'poured', 'served')
+    phrases = Phrases(PHRASES, HELD_OUT_PHRASES)
 
-    def scene(self, seed: int, distribution: Distribution = 'train') -> Scene:
+    def scene(
+        self, seed: int, distribution: Distribution = 'train', phrasing: Phrasing = 'train',
+    ) -> Scene:
         """Draw a scene: which hand leads, which leaves, where all stands."""
         shifted = distribution == 'deploy'
         rng = np.random.default_rng([seed, 1 if shifted else 0, _CONSTANT])
@@ -66,7 +70,7 @@ class Tea:
         spec = room(light=rng.uniform(0.5, 0.8) if shifted else rng.uniform(0.85, 1.15))
         layout = Layout(int(rng.integers(2)), top)
         wood = (0.30, 0.20, 0.14, 1.0) if shifted else (0.60, 0.42, 0.26, 1.0)
-        counter = add_counter(spec, top, wood)
+        counter = add_counter(spec, top, rgba=wood)
 
         def spot(x: float, y: float, play: float = 0.010) -> Array:
             dx, dy = rng.uniform(-play, play, 2)
@@ -76,16 +80,16 @@ class Tea:
         pot = Pot((float(at[0]), float(at[1])), top, 0.050,
                   rng.uniform(0.074, 0.080) if shifted else rng.uniform(0.062, 0.070))
         add_pot(spec, 'pot', pot, _CLAY)
-        lid = Lid('lid', 0.060, 0.045, _CLAY, friction=friction)
+        lid = Lid('lid', 0.045, 0.012, 0.060, 0.15, _CLAY, friction)
         add_lid(spec, lid)
         low, high = (0.0275, 0.0345) if shifted else (0.030, 0.033)
-        pitcher = Vessel('pitcher', rng.uniform(low, high), rng.uniform(0.128, 0.136), 0.28,
-                         (0.88, 0.90, 0.90, 1.0), _TEA, friction)
-        cup = Vessel('cup', rng.uniform(0.028, 0.031), rng.uniform(0.136, 0.144), 0.15,
-                     (0.92, 0.92, 0.95, 1.0), (0.85, 0.88, 0.92, 1.0), friction)
+        pitcher = filled_vessel('pitcher', rng.uniform(low, high), rng.uniform(0.128, 0.136), 0.28,
+                                friction, (0.88, 0.90, 0.90, 1.0), _TEA)
+        cup = filled_vessel('cup', rng.uniform(0.028, 0.031), rng.uniform(0.136, 0.144), 0.15,
+                            friction, (0.92, 0.92, 0.95, 1.0), (0.85, 0.88, 0.92, 1.0))
         leaf = str(rng.choice(list(LEAVES)))
-        caddy = Vessel('caddy', rng.uniform(0.024, 0.028), rng.uniform(0.09, 0.10), 0.10,
-                       (0.62, 0.66, 0.60, 1.0), LEAVES[leaf], friction)
+        caddy = filled_vessel('caddy', rng.uniform(0.024, 0.028), rng.uniform(0.09, 0.10), 0.10,
+                              friction, (0.62, 0.66, 0.60, 1.0), LEAVES[leaf])
         for vessel in (pitcher, cup, caddy):
             add_vessel(spec, vessel)
         mat, tray = spot(0.62, 0.27), spot(0.55, 0.15)
@@ -94,15 +98,15 @@ class Tea:
         add_mark(spec, 'mat', mat, 0.065, (0.80, 0.78, 0.70, 1.0))
         add_mark(spec, 'coaster', tray, TRAY_RADIUS, COASTERS[colour])
         placements = {
-            'lid': (np.array([*pot.centre, pot.rim + 0.0005]), _IDENTITY),
+            'lid': (lid.seat(pot.rim) + 0.0005 * _UP, _IDENTITY),
             'pitcher': (spot(0.55, 0.0, 0.008) + 0.001 * _UP, _IDENTITY),
             'cup': (spot(0.67, -0.200, 0.008) + 0.001 * _UP, _IDENTITY),
             'caddy': (spot(0.55, -0.15) + 0.001 * _UP, _IDENTITY)}
-        phrase = PHRASES[int(rng.integers(len(PHRASES)))]
+        phrase = self.phrases.draw(rng, phrasing)
         return Scene(
             task=self.name, distribution=distribution, seed=seed,
             instruction=phrase.format(leaf=leaf, tray=colour),
-            spec=spec, posture=ready_posture(), placements=placements, keep_out=(counter,),
+            spec=spec, posture=start_posture(), placements=placements, keep_out=(counter,),
             facts={'layout': layout, 'pot': pot, 'lid': lid, 'cup': cup,
                    'pitcher': pitcher, 'caddy': caddy, 'mat': mat, 'tray': tray,
                    'aside': aside, 'friction': friction})
@@ -124,4 +128,4 @@ def filling(world: World) -> bool:
     facts = world.scene.facts
     pot = facts['pot']
     return closed(world) == 0.0 and pours(
-        world, facts['caddy'], np.array([*pot.centre, pot.rim]), pot.inner)
+        world, facts['caddy'], pot.rim, pot.inner)

@@ -23,6 +23,8 @@ def add(commands: Commands) -> None:
     command.add_argument('--tasks', default='', help='names with commas between (default: all)')
     command.add_argument('--distributions', default='train,deploy',
                          help='with commas between (default: train,deploy)')
+    command.add_argument('--phrases', choices=('train', 'held-out'), default='train',
+                         help='instructions as in training (default), or worded otherwise')
     command.add_argument('--episodes', type=int, default=100,
                          help='of each task and distribution (default: 100)')
     command.add_argument('--split', default='tune',
@@ -46,6 +48,7 @@ def _evaluate(options: argparse.Namespace, console: Console) -> int:
             controller=options.controller,
             tasks=tuple(name for name in options.tasks.split(',') if name),
             distributions=tuple(options.distributions.split(',')),
+            phrasing=options.phrases.replace('-', '_'),
             episodes=options.episodes, split=options.split, first_seed=options.first_seed,
             noise=options.noise, best_of=options.best_of)
         with Progress(

@@ -44,7 +44,8 @@ def _names(text: str) -> tuple[str, ...]:
 
 def _make(options: argparse.Namespace, console: Console) -> int:
     from lwd_rollout.errors import RolloutError
-    from lwd_rollout.pool import PoolPlan, make
+    from lwd_rollout.pool_make import make
+    from lwd_rollout.pool_plan import PoolPlan
     try:
         plan = PoolPlan(
             hours=options.hours, tasks=_names(options.tasks), distribution=options.distribution,
@@ -67,8 +68,9 @@ def _make(options: argparse.Namespace, console: Console) -> int:
 
 def _show(options: argparse.Namespace, console: Console) -> int:
     from lwd_rollout.errors import RolloutError
-    from lwd_rollout.pool import MIXTURE, load, verify
+    from lwd_rollout.pool import load, verify
     from lwd_rollout.pool_figure import draw
+    from lwd_rollout.pool_plan import MIXTURE
     try:
         pool = load(options.folder)
         wrong = verify(pool) if options.verify else []

@@ -11,13 +11,24 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
+from typing import NamedTuple
 
 from lwd_data.errors import CatalogueError
 from lwd_data.replay import database
 from lwd_data.replay.ingest import Entry, ingest_all
-from lwd_data.replay.records import EpisodeRecord, Origin
+from lwd_data.replay.records import EpisodeRecord, Origin, SegmentRecord
 from lwd_data.replay.registry import Registry
 from lwd_data.replay.snapshot import Snapshot
+
+
+class Registered(NamedTuple):
+    """One registration of a segment."""
+
+    sequence: int
+    file: str
+    sha256: str
+    custom: str
+    """custom_data of its episode then, JSON."""
 
 
 class Catalogue:
@@ -84,6 +95,30 @@ class Catalogue:
         """
         with self._registry.transaction():
             return sum(self._register(entry) for entry in entries)
+
+    def find(self, episode: str, number: int) -> Registered | None:
+        """Return how a segment was registered; None if it was not."""
+        row = self._db.execute(
+            'SELECT s.sequence, s.file, s.sha256, (SELECT custom FROM descriptions d '
+            'WHERE d.episode = e.number AND d.sequence < s.sequence ORDER BY d.sequence DESC '
+            'LIMIT 1) FROM segments s JOIN episodes e ON s.episode = e.number '
+            'WHERE e.name = ? AND s.number = ?', (episode, number)).fetchone()
+        return None if row is None else Registered(*row)
+
+    def described(self, episode: str) -> tuple[int, str] | None:
+        """Return sequence number and custom_data of what was last said of an episode."""
+        row = self._db.execute(
+            'SELECT sequence, custom FROM descriptions WHERE episode = '
+            '(SELECT number FROM episodes WHERE name = ?) ORDER BY sequence DESC LIMIT 1',
+            (episode,)).fetchone()
+        return None if row is None else (int(row[0]), str(row[1]))
+
+    def segments_of(self, episode: str) -> list[SegmentRecord]:
+        """Return what is registered of an episode, by number; there may be gaps."""
+        return [SegmentRecord(number, file, size, sha256, bool(recovered))
+                for number, file, size, sha256, recovered in self._db.execute(
+                    'SELECT number, file, size, sha256, recovered FROM segments WHERE episode = '
+                    '(SELECT number FROM episodes WHERE name = ?) ORDER BY number', (episode,))]
 
     def snapshot(self) -> Snapshot:
         """Return all that is registered now, as one immutable version."""

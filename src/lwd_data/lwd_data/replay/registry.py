@@ -145,8 +145,13 @@ def rebuild(store: Path) -> None:
         raise CatalogueError(
             f'{store} has no {JOURNAL} to make the catalogue from; add its folders anew '
             '(Catalogue.add_folder)')
+    set_aside(store)
+    Registry(store).db.close()
+
+
+def set_aside(store: Path) -> None:
+    """Rename the database of a store, so that the next one to open it begins a new one."""
     for suffix in ('', '-wal', '-shm'):
         path = store / (database.FILE + suffix)
         if path.exists():
             path.rename(path.with_name(f'{path.name}.old'))
-    Registry(store).db.close()

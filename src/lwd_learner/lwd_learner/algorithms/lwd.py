@@ -147,8 +147,10 @@ class Lwd:
         if phase.name == 'actor':
             self._actor.restart(self.reference.average, phase.updates)
             self._extracted = True
-        if phase.name == 'online-actor' and self.config.reference == 'refreshed':
-            self._actor.restart(self.reference.average, phase.updates)
+        if phase.name == 'online-actor':
+            if self.config.reference == 'refreshed' or not self._extracted:
+                self._actor.restart(self.reference.average, phase.updates)
+            self._extracted = True
 
     def update(self, phase: Phase, step: int, batches: Mapping[str, Batch]) -> dict[str, float]:
         """Make one update: V, then Q, then the target's average, then the actor."""
@@ -180,6 +182,10 @@ class Lwd:
         self._actor.restart(policy, self.config.actor_updates)
         self.values.adopt(policy)
         self._has_reference = True
+
+    def adopt_critic(self, critic: Critic) -> None:
+        """Take over a critic that was trained before; after `start_from`."""
+        self.values.start_from(critic)
 
     def fit(self, batch: Batch) -> None:
         """Fit the normalisation of all networks."""

@@ -4,7 +4,7 @@
 import sys
 from pathlib import Path
 
-_SOURCES = Path(__file__).parents[3]
+_SOURCES = Path(__file__).parents[2]
 sys.path[:0] = [str(Path(__file__).parent), *(
-    str(_SOURCES / tests) for tests in (
-        'lwd_policy/test', 'lwd_actor/test/reception', 'g1_driver/test'))]
+    str(_SOURCES / package / 'test')
+    for package in ('lwd_policy', 'lwd_actor', 'lwd_data', 'g1_driver'))]

@@ -1,0 +1,281 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A node that manages a robot's episodes and records them: in one process, without a race."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from rclpy.duration import Duration
+from rclpy.node import Node
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.serialization import deserialize_message
+from rclpy.task import Future
+
+from g1_description.cameras import CAMERA_NAMES
+from lwd_actor.episodes import EpisodeRules, Episodes, Phase
+from lwd_actor.errors import EpisodeError, RecordingError
+from lwd_actor.recording.sink import Sink
+from lwd_actor.recording.spool import INTERRUPTED, Spool, default_spool
+from lwd_actor.recording.state import EpisodeState, Label, Verdict, verdict
+from lwd_actor.recording.streams import Stream, streams
+from lwd_actor.session import Act, Session, SessionConfig, Wish
+from lwd_msgs.msg import ControlStep, Episode
+from lwd_msgs.srv import EndEpisode, LabelEpisode, Reset, SetTask, StartEpisode
+from lwd_ros.diagnostics import ERROR, OK, WARN, Diagnostics, Health
+from lwd_ros.errors import ParameterError
+from lwd_ros.parameters import declare
+from lwd_ros.process import run
+from lwd_ros.qos import LATCHED
+
+# What a lockstep driver can send while this node does not get the processor.
+_DEPTH = 2000
+_FRESH = 5.0
+_ACKNOWLEDGE = Duration(seconds=1)
+
+
+@dataclass(frozen=True)
+class RecorderConfig:
+    """Parameters of the episode manager and recorder."""
+
+    robot: str = 'g1_01'
+    """The robot's name: of its folder in the spool, and in its topics as recorded."""
+    spool: str = ''
+    """Folder for episodes: <spool>/<robot>/<episode>/; empty: ~/.ros/lwd/spool."""
+    cameras: tuple[str, ...] = CAMERA_NAMES
+    """Whose images are recorded."""
+    lockstep: bool = False
+    """Whether the driver runs in lockstep: everything is then sent reliably, and waited for."""
+    segment_seconds: float = field(default=10.0, metadata={'range': (0.5, 3600.0)})
+    """Length of a segment, s of the robot's time."""
+    queue_mb: int = field(default=64, metadata={'range': (1, 65536)})
+    """What may wait for a slow disk, MB; more is dropped and counted."""
+    min_free_gb: float = field(default=2.0, metadata={'range': (0.0, 1e6)})
+    """With less free on the disk the episode ends, and none is started, GB."""
+    auto: bool = False
+    """Record episode after episode by itself, as session says."""
+    rules: EpisodeRules = field(default_factory=EpisodeRules)
+    session: SessionConfig = field(default_factory=SessionConfig)
+
+
+class RecorderNode(Node):
+    """Serves start_episode, end_episode, label_episode; publishes episode; writes the spool."""
+
+    def __init__(self, **options: object) -> None:
+        """Recover what an interrupted recorder left, and listen to the robot of this namespace.
+
+        Raises:
+            ParameterError: The spool cannot be used.
+        """
+        super().__init__('recorder', **options)
+        self.config = config = declare(self, RecorderConfig)
+        self._log = self.get_logger()
+        try:
+            self._spool = Spool(
+                Path(config.spool) if config.spool else default_spool(), config.robot,
+                min_free_bytes=round(config.min_free_gb * 1e9))
+        except RecordingError as error:
+            raise ParameterError(str(error)) from error
+        self.sink = Sink(
+            segment_seconds=config.segment_seconds, limit_bytes=config.queue_mb << 20,
+            patience=30.0 if config.lockstep else 0.0)
+        self.episodes = Episodes(
+            config.robot, self._spool, self.sink, rules=config.rules, on_change=self._changed,
+            obstacle=self._obstacle)
+        self._streams = streams(config.cameras)
+        self._damaged = ''
+        self._step: bytes | None = None
+        self._states = self.create_publisher(Episode, 'episode', LATCHED)
+        self._recover()
+        for stream in self._streams:
+            self.create_subscription(
+                stream.kind, stream.name, partial(self._on_message, stream),
+                self._quality(stream), raw=True)
+        self.create_service(StartEpisode, 'start_episode', self._on_start)
+        self.create_service(EndEpisode, 'end_episode', self._on_end)
+        self.create_service(LabelEpisode, 'label_episode', self._on_label)
+        self._set_task = self.create_client(SetTask, 'set_task')
+        self._reset = self.create_client(Reset, 'reset')
+        self.session = Session(
+            config.session, self.episodes, self._spool.folder, obstacle=self._unready,
+            clock=time.monotonic) if config.auto else None
+        self._timer = self.create_timer(0.05, self._poll)
+        self._diagnostics = Diagnostics(self, self._health, hardware_id=config.robot)
+
+    def _quality(self, stream: Stream) -> QoSProfile:
+        if stream.name == 'task':
+            return LATCHED
+        best_effort = stream.sensor and not self.config.lockstep
+        return QoSProfile(
+            history=HistoryPolicy.KEEP_LAST, depth=_DEPTH,
+            reliability=ReliabilityPolicy.BEST_EFFORT if best_effort
+            else ReliabilityPolicy.RELIABLE)
+
+    def _recover(self) -> None:
+        for name, metadata in self._spool.recover():
+            count = sum(segment.count for segment in metadata.segments)
+            self._log.warning(
+                f'recovered episode {name}: {len(metadata.segments)} segments, {count} messages')
+            self._changed(EpisodeState(
+                name, self.config.robot, metadata.custom.get('task', ''),
+                metadata.custom.get('instruction', ''), Episode.STATE_RECOVERED,
+                segments=len(metadata.segments), begin_ns=metadata.begin_ns,
+                end_ns=metadata.end_ns, stamp_ns=metadata.end_ns, detail=INTERRUPTED))
+
+    def _changed(self, state: EpisodeState) -> None:
+        self._states.publish(state.message())
+        if state.state == Episode.STATE_ENDED and self.episodes.phase is Phase.IDLE:
+            self._log.info(
+                f'{state.episode_id} ended: {state.label.word}, {state.segments} segments'
+                + (f' ({state.detail})' if state.detail else ''))
+
+    def _on_message(self, stream: Stream, data: bytes) -> None:
+        try:
+            self.episodes.take(stream, data)
+        except RecordingError as error:
+            if self._damaged != str(error):
+                self._log.error(str(error))
+            self._damaged = str(error)
+            return
+        if stream.name == 'control_step':
+            self._step = data
+
+    # --- services
+
+    def _on_start(
+        self, request: StartEpisode.Request, response: StartEpisode.Response,
+    ) -> StartEpisode.Response:
+        try:
+            if self.session is not None and not self.session.over:
+                raise EpisodeError(
+                    'this robot records by itself (auto is true); start the recorder with '
+                    'auto=false for episodes on demand')
+            response.episode_id = self.episodes.start(
+                request.task, request.instruction, request.operator_id)
+            response.success = True
+            response.message = 'begins with the next control step'
+        except EpisodeError as error:
+            response.message = str(error)
+        return response
+
+    def _on_end(
+        self, request: EndEpisode.Request, response: EndEpisode.Response,
+    ) -> EndEpisode.Response:
+        try:
+            name = self.episodes.end(
+                request.episode_id,
+                verdict(request.label, request.score, 'service', request.detail))
+            response.success = True
+            response.message = f'{name} ends; it is on disk when `episode` says so'
+        except EpisodeError as error:
+            response.message = str(error)
+        return response
+
+    def _on_label(
+        self, request: LabelEpisode.Request, response: LabelEpisode.Response,
+    ) -> LabelEpisode.Response:
+        try:
+            self.episodes.label(request.episode_id, verdict(
+                request.label, request.score, request.operator_id or 'service', request.detail))
+            response.success, response.message = True, f'{request.episode_id} is labelled'
+        except EpisodeError as error:
+            response.message = str(error)
+        return response
+
+    # --- what goes on by itself
+
+    def _poll(self) -> None:
+        self.episodes.poll()
+        if self.session is not None and (wish := self.session.poll()) is not None:
+            self._fulfil(wish)
+
+    def _fulfil(self, wish: Wish) -> None:
+        if wish.act is Act.RESET:
+            # The first step of the scene is to carry the episode's id.
+            self._states.wait_for_all_acked(_ACKNOWLEDGE)
+            client, request = self._reset, Reset.Request(seed=wish.seed)
+        else:
+            client = self._set_task
+            request = SetTask.Request(task=wish.task, distribution=wish.distribution)
+
+        def answered(future: Future) -> None:
+            answer = future.result()
+            if self.session is not None:
+                self.session.answered(
+                    wish, success=answer is not None and answer.success,
+                    message='no answer' if answer is None else answer.message)
+
+        client.call_async(request).add_done_callback(answered)
+
+    def _obstacle(self) -> str:
+        """Return why the robot cannot be recorded now: a topic is silent, or has two speakers."""
+        for stream in self._streams:
+            topic = self.resolve_topic_name(stream.name)
+            count = self.count_publishers(topic)
+            if stream.required and count == 0:
+                return f'nobody publishes {topic}; is its node running?'
+            if stream.single and count > 1:
+                return f'two publishers on {topic} ({count}); stop all but one'
+        if self.count_publishers(self._states.topic_name) > 1:
+            return f'two publishers on {self._states.topic_name}: stop the other recorder'
+        return ''
+
+    def _unready(self) -> str:
+        """Return why the next episode of a session cannot begin; empty if it can."""
+        if time.monotonic() - self.episodes.heard_at > _FRESH:
+            return 'no tick of the driver'
+        if not (self._reset.service_is_ready() and self._set_task.service_is_ready()):
+            return 'the driver does not serve reset and set_task'
+        if (why := self._spool.trouble() or self._obstacle()):
+            return why
+        if self.episodes.robot.task is None:
+            return 'the robot does not say its task; auto is for simulated robots only'
+        if self._step is None or deserialize_message(self._step, ControlStep).source not in (
+                ControlStep.SOURCE_POLICY, ControlStep.SOURCE_EXPERT, ControlStep.SOURCE_TELEOP):
+            return 'nobody drives the robot yet'
+        return ''
+
+    def _health(self) -> Health:
+        episodes = self.episodes
+        state = episodes.state
+        values: dict[str, object] = {
+            'episode': '' if state is None else state.episode_id, 'phase': episodes.phase.value,
+            'finished': episodes.finished, 'waiting for the disk (MB)':
+                round(self.sink.waiting_bytes / 1e6, 2),
+            'dropped': sum(self.sink.dropped.values()), 'lost': sum(episodes.lost.values()),
+            **{f'dropped of {name}': count for name, count in sorted(self.sink.dropped.items())},
+            **{f'lost of {name}': count for name, count in sorted(episodes.lost.items())}}
+        if self.session is not None:
+            values['session'] = f'{self.session.done} of {self.config.session.episodes or "many"}'
+        if (trouble := self._spool.trouble()):
+            return Health(ERROR, trouble, values)
+        if self._damaged:
+            return Health(ERROR, self._damaged, values)
+        if self.sink.dropped or episodes.lost:
+            return Health(
+                WARN, f'{sum(self.sink.dropped.values())} messages dropped, '
+                f'{sum(episodes.lost.values())} lost on the way, since the start', values)
+        if episodes.phase is Phase.IDLE and (why := self._obstacle()):
+            return Health(WARN, f'no episode can be started: {why}', values)
+        if self.session is not None and self.session.reason and episodes.phase is Phase.IDLE:
+            return Health(WARN, self.session.reason, values)
+        return Health(OK, episodes.phase.value, values)
+
+    def destroy_node(self) -> None:
+        """End the episode in order, if one runs, and let go of the spool."""
+        self.episodes.close(Verdict(Label.NONE, 0.0, 'recorder', 'the recorder was stopped'))
+        self.sink.stop()
+        self._spool.release()
+        super().destroy_node()
+
+
+def main() -> int:
+    """Run the recorder as a process."""
+    return run(RecorderNode, events=True)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Beside the learner: uploaded segments into the replay catalogue."""

@@ -1,0 +1,333 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The coordinator: checks what robots uploaded, registers it exactly once, and answers.
+
+A notice leaves the inbox when its answer is in the store, which is after its segment is in the
+catalogue. Cut off anywhere in between, it is taken again, and comes to the same end.
+"""
+
+from __future__ import annotations
+
+import queue
+import sqlite3
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lwd_data.errors import CatalogueError, IndexFileError
+from lwd_data.replay.catalogue import Catalogue
+from lwd_data.replay.index import SegmentIndex, ensure_index
+from lwd_data.replay.ingest import Entry
+from lwd_data.replay.snapshot import Snapshot
+from lwd_learner_bridge.errors import (
+    DamagedError,
+    MissingError,
+    NoticeError,
+    RefusedError,
+    TransferError,
+)
+from lwd_learner_bridge.ingest.check import check
+from lwd_learner_bridge.ingest.facts import NewestFacts
+from lwd_learner_bridge.ingest.fetch import drop, fetch, place, remove_remains
+from lwd_learner_bridge.ingest.namesakes import Namesakes
+from lwd_learner_bridge.ingest.quarantine import quarantine
+from lwd_learner_bridge.ingest.rebuild import restore
+from lwd_learner_bridge.ingest.registrations import (
+    check_facts,
+    entry,
+    episode_record,
+    registered_answer,
+)
+from lwd_learner_bridge.store import names
+from lwd_learner_bridge.store.notice import Answer, Notice, SegmentFacts, decode_notice, encode
+from lwd_learner_bridge.store.objects import Objects
+from lwd_learner_bridge.upload.pacing import Backoff
+
+
+@dataclass(frozen=True)
+class IngestConfig:
+    """How uploads are taken."""
+
+    snapshot_period: float = field(default=0.25, metadata={'range': (0.0, 3600.0)})
+    """Time between two snapshots while segments arrive, s."""
+    list_period: float = field(default=2.0, metadata={'range': (0.01, 3600.0)})
+    """Time between two looks into the inbox for what was not announced, s."""
+    longest_wait: float = field(default=60.0, metadata={'range': (0.1, 3600.0)})
+    """Between two attempts at the same notice while store or disk refuse, s."""
+
+
+@dataclass
+class Counts:
+    """Since the start."""
+
+    registered: int = 0
+    """Segments that are new in the catalogue."""
+    repeated: int = 0
+    """Notices of what was registered already."""
+    quarantined: int = 0
+    again: int = 0
+    """Segments that robots were asked for again."""
+
+
+class Coordinator:
+    """Takes notices. Not thread-safe, but for `announce`."""
+
+    def __init__(
+        self, objects: Objects, replay: Path, config: IngestConfig | None = None, *,
+        report: Callable[[str], None] = lambda text: None,
+        publish: Callable[[Snapshot], None] = lambda snapshot: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Open the catalogue, and bring it up to what was answered before.
+
+        Args:
+            objects: Where robots upload to.
+            replay: Folder of the catalogue, and of copies if the store is none on this machine.
+            config: How.
+            report: Told what a person should know, a sentence each.
+            publish: Called with each new snapshot.
+            clock: Monotonic, s.
+
+        Raises:
+            CatalogueError: The catalogue cannot be opened.
+            TransferError: The store does not answer.
+        """
+        self.config = config or IngestConfig()
+        self.counts = Counts()
+        self.failure = ''
+        """Why a notice could not be taken at present; it stays in the inbox."""
+        self.waiting = 0
+        """Notices in the inbox at the last look."""
+        self.namesakes = Namesakes()
+        self._objects, self._replay, self._report = objects, replay, report
+        self._publish, self._clock = publish, clock
+        self._announced: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._pending: dict[str, tuple[Notice, Entry, bool]] = {}
+        self._later: dict[str, tuple[float, Backoff]] = {}
+        self._next_list = self._next_snapshot = 0.0
+        remove_remains(replay)
+        self._facts = NewestFacts(objects)
+        self.catalogue = Catalogue(replay)
+        try:
+            restored = restore(self.catalogue, objects, replay, report)
+        except BaseException:
+            self.catalogue.close()
+            raise
+        if restored:
+            report(f'{restored} segments were answered and not in the catalogue: added again')
+
+    def close(self) -> None:
+        """Close the catalogue; what is pending stays in the inbox."""
+        self.catalogue.close()
+
+    def announce(self, key: str) -> None:
+        """Tell of a notice in the inbox; from any thread."""
+        self._announced.put(key)
+
+    def work(self) -> float:
+        """Take what is there; returns after how many seconds to call again.
+
+        Announced notices may come at any time: call earlier when one does.
+        """
+        keys = dict.fromkeys(self._heard())
+        now = self._clock()
+        if now >= self._next_list:
+            self._next_list = now + self.config.list_period
+            keys |= dict.fromkeys(self._listed())
+        for key in keys:
+            self._attempt(key)
+            if self._clock() >= self._next_snapshot:
+                self._register()
+        if self._pending and self._clock() >= self._next_snapshot:
+            self._register()
+        wake = min(self._next_list, self._next_snapshot if self._pending else self._next_list)
+        return max(0.0, wake - self._clock())
+
+    def _heard(self) -> list[str]:
+        found = []
+        while True:
+            try:
+                found.append(self._announced.get_nowait())
+            except queue.Empty:
+                return found
+
+    def _listed(self) -> list[str]:
+        try:
+            found = self._objects.names(names.INBOX)
+        except TransferError as error:
+            self._failed(str(error))
+            return []
+        self.waiting = len(found)
+        self._later = {key: self._later[key] for key in found if key in self._later}
+        if not self._later:
+            self.failure = ''
+        return found
+
+    def _failed(self, text: str) -> None:
+        if not self.failure:
+            self._report(text)
+        self.failure = text
+
+    def _attempt(self, key: str) -> None:
+        if key in self._pending:
+            return
+        due, backoff = self._later.get(key, (0.0, None))
+        if self._clock() < due:
+            return
+        try:
+            self._take(key)
+            self._later.pop(key, None)
+        except TransferError as error:
+            self._wait_with(key, backoff, str(error))
+
+    def _wait_with(self, key: str, backoff: Backoff | None, text: str) -> None:
+        backoff = backoff or Backoff(longest=self.config.longest_wait)
+        self._later[key] = (self._clock() + backoff.failed(), backoff)
+        self._failed(text)
+
+    def _take(self, key: str) -> None:
+        try:
+            data = self._objects.read(key)
+        except MissingError:
+            # Taken already, and announced a second time.
+            return
+        try:
+            notice = decode_notice(data, key)
+            if notice.key != key:
+                raise NoticeError(f'{key} holds the notice {notice.key}: it was renamed')
+        except NoticeError as error:
+            self._report(f'quarantined: {error}')
+            self.counts.quarantined += 1
+            quarantine(self._objects, key, str(error))
+            return
+        if problem := self.namesakes.hear(notice):
+            self._report(problem)
+        try:
+            self._examine(key, notice)
+        except RefusedError as error:
+            self._refuse(notice, str(error))
+        except (DamagedError, MissingError) as error:
+            self._ask_again(notice, error)
+
+    def _examine(self, key: str, notice: Notice) -> None:
+        """Make a notice pending, or raise why it cannot be."""
+        check_facts(notice)
+        text = self._facts.take(notice)
+        segment = notice.segment
+        if segment is None:
+            self._examine_facts(key, notice, text)
+            return
+        known = self.catalogue.find(notice.episode, segment.number)
+        path = place(self._objects, self._replay, notice.segment_key)
+        if known is None:
+            path = fetch(self._objects, self._replay, notice.segment_key)
+            check(path, notice, segment, self._indexes(notice, segment, path.parent))
+        elif known.sha256 != segment.sha256:
+            raise RefusedError(
+                f'segment {segment.number} of {notice.episode} is registered with SHA-256 '
+                f'{known.sha256[:12]}, this one has {segment.sha256[:12]}: recorded data never '
+                'changes. Are there two robots of one name?')
+        self._pending[key] = (notice, entry(notice, segment, text, path), known is None)
+
+    def _examine_facts(self, key: str, notice: Notice, text: str) -> None:
+        registered = self.catalogue.segments_of(notice.episode)
+        if not registered:
+            # The answer keeps it for the segments that may come.
+            self._answer(Answer(notice, 'registered'))
+            return
+        folder = place(self._objects, self._replay, names.segment_key(
+            notice.robot, notice.episode, 0, '')).parent
+        self._pending[key] = (
+            notice, Entry(episode_record(notice, text, folder), registered[0]), False)
+
+    def _indexes(
+        self, notice: Notice, segment: SegmentFacts, folder: Path,
+    ) -> dict[int, SegmentIndex]:
+        files = {one.number: one.file for one in self.catalogue.segments_of(notice.episode)}
+        files |= {one.segment.number: one.segment.file
+                  for _, one, new in self._pending.values()
+                  if new and one.episode.name == notice.episode}
+        found = {}
+        for number, file in files.items():
+            try:
+                found[number] = ensure_index(folder / file)
+            except IndexFileError as error:
+                # A file that was lost later is no fault of the new one.
+                self._report(str(error))
+        found.pop(segment.number, None)
+        return found
+
+    def _register(self) -> None:
+        """Register what is pending, as one snapshot, and answer it."""
+        self._next_snapshot = self._clock() + self.config.snapshot_period
+        pending, self._pending = self._pending, {}
+        if not pending:
+            return
+        before = self.catalogue.snapshot()
+        try:
+            self.catalogue.register([one for _, one, _ in pending.values()])
+            taken = dict(pending)
+        except CatalogueError:
+            taken = self._register_singly(pending)
+        after = self.catalogue.snapshot()
+        if after != before:
+            self._publish(after)
+        for key, (notice, _, new) in taken.items():
+            answer = registered_answer(self.catalogue, notice)
+            self.counts.registered += new
+            self.counts.repeated += not new
+            try:
+                self._answer(answer)
+            except TransferError as error:
+                self._wait_with(key, None, str(error))
+
+    def _register_singly(
+        self, pending: dict[str, tuple[Notice, Entry, bool]],
+    ) -> dict[str, tuple[Notice, Entry, bool]]:
+        """Register one after the other, so that a refused one does not hold up the rest."""
+        taken = {}
+        for key, one in pending.items():
+            try:
+                self.catalogue.register([one[1]])
+                taken[key] = one
+            except CatalogueError as error:
+                try:
+                    if isinstance(error.__cause__, (OSError, sqlite3.Error)):
+                        raise TransferError(str(error)) from error
+                    self._refuse(one[0], str(error))
+                except TransferError as failure:
+                    self._wait_with(key, None, str(failure))
+        return taken
+
+    def _answer(self, answer: Answer) -> None:
+        self._objects.write(answer.notice.answer_key, encode(answer))
+        self._objects.delete(answer.notice.key)
+
+    def _refuse(self, notice: Notice, reason: str) -> None:
+        self._report(f'quarantined: {reason}')
+        self._facts.forget(notice)
+        self.counts.quarantined += 1
+        # Before it is moved: without an answer a segment that is not there is asked for again.
+        self._objects.write(notice.answer_key, encode(Answer(notice, 'quarantined', reason)))
+        if notice.segment is not None:
+            drop(self._objects, self._replay, notice.segment_key)
+            quarantine(self._objects, notice.segment_key, reason)
+        self._objects.delete(notice.key)
+
+    def _ask_again(self, notice: Notice, error: DamagedError | MissingError) -> None:
+        if isinstance(error, MissingError) and self._answered(notice):
+            self._objects.delete(notice.key)
+            return
+        self._report(f'asked for again: {error}')
+        self.counts.again += 1
+        if isinstance(error, DamagedError):
+            # Before the answer: the robot's next upload has the same name.
+            drop(self._objects, self._replay, notice.segment_key)
+            quarantine(self._objects, notice.segment_key, str(error))
+        self._answer(Answer(notice, 'again', str(error)))
+
+    def _answered(self, notice: Notice) -> bool:
+        """Return whether the segment is missing because it was moved to the quarantine."""
+        target = f'{names.QUARANTINE}/{notice.segment_key}'
+        return (self._objects.size(notice.answer_key) is not None
+                and self._objects.size(target) is not None)

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A policy under ROS, in lockstep, gives the episode that it gives in process."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lwd_actor.policy_node import PolicyNode
+from lwd_data.reader import EpisodeReader
+from lwd_msgs.msg import ControlStep
+from lwd_policy.runtime import RuntimeConfig
+from lwd_policy.store import load_policy
+from lwd_rollout.policy_controller import PolicyController
+from lwd_rollout.runner import Setting, run_episode
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'lwd_actor' / 'test'))
+from small_policy import save
+from station import Station
+
+SEED = 200_000_000
+STEPS = 75
+
+
+@pytest.fixture
+def station(ros_domain):
+    found = Station(ros_domain)
+    yield found
+    found.graph.close()
+
+
+def in_process(tmp_path, folder, execute):
+    policy, _, card = load_policy(folder)
+    run_episode(Setting('restock', max_seconds=STEPS / 30), SEED, lambda world: PolicyController(
+        world, policy, RuntimeConfig(), seed=SEED, version=card.version, execute=execute),
+        folder=tmp_path / 'episode')
+    return EpisodeReader(tmp_path / 'episode').steps()
+
+
+@pytest.mark.parametrize('execute', [0, 11])
+def test_an_episode_of_a_policy_is_the_same_under_ros_as_in_process(tmp_path, station, execute):
+    version = save(tmp_path / 'policy')
+    node = station.add(PolicyNode, mode='lockstep', policy=str(tmp_path / 'policy'),
+                       pilot__execute=execute)
+    station.until(lambda: station.source() == ControlStep.SOURCE_POLICY, 'the policy')
+    reset_count = station.reset(SEED)
+
+    def first():
+        return next((tick.tick for tick in list(station.ticks)
+                     if tick.reset_count == reset_count), None)
+
+    station.until(lambda: first() is not None and station.executed
+                  and station.executed[-1].tick >= first() + STEPS, 'the episode', patience=90.0)
+    steps = {step.tick: step for step in station.steps}
+    answers = {message.tick: message for message in station.executed}
+    alone = in_process(tmp_path, tmp_path / 'policy', execute)
+    ticks = range(first(), first() + STEPS)
+    asked = np.array([steps[tick].positions for tick in ticks])
+    assert asked.tobytes() == alone.requested.tobytes()
+    sent = np.array([answers[tick].positions for tick in ticks])
+    assert sent.tobytes() == alone.executed.tobytes()
+    assert [steps[tick].chunk_index for tick in ticks] == [
+        i % (execute or 30) for i in range(STEPS)]
+    assert {steps[tick].policy_version for tick in ticks} == {version}
+    assert len({steps[tick].chunk_id for tick in ticks}) == -(-STEPS // (execute or 30))
+    assert node.pilot.queue.starved == 0

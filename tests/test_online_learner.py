@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The learner on a growing store: it waits, trains, publishes, and survives being killed."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lwd_data.replay.catalogue import Catalogue
+from lwd_learner.algorithms.lwd import LwdConfig
+from lwd_learner.algorithms.sft import SftConfig
+from lwd_learner.data import Replay
+from lwd_learner.engine import Engine, EngineConfig
+from lwd_learner.extraction import QamConfig
+from lwd_learner.trainer import Trainer, TrainerConfig
+from lwd_learner.training import TrainConfig, make_algorithm
+from lwd_learner.value_learning import ValueConfig
+from lwd_learner_bridge.errors import BridgeError
+from lwd_learner_bridge.online import OnlineConfig, OnlineLearner
+from lwd_policy.config import PolicyConfig
+from lwd_policy.critic import CriticConfig
+from lwd_policy.store import card_of, load_critic, load_policy, save_policy
+from lwd_rollout.pool_make import make
+from lwd_rollout.pool_plan import PoolPlan
+
+TRAIN = TrainConfig(
+    policy=PolicyConfig(text_width=16, token_width=16, context_width=32, expert_width=32,
+                        expert_depth=1, expert_heads=4),
+    sft=SftConfig(updates=2, batch_size=16),
+    lwd=LwdConfig(online_critic_updates=2, online_updates=2, refresh_updates=2, batch_size=16,
+                  actor_batch_size=8, value=ValueConfig(critic=CriticConfig(width=32)),
+                  qam=QamConfig(spread_every=2)),
+    trainer=TrainerConfig(log_every=1, checkpoint_every=1, tensorboard=False),
+    engine=EngineConfig(device='cpu', precision='fp32', threads=1))
+
+
+class _KilledError(Exception):
+    pass
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    """Return folders of a pool, of episodes of a fleet, and of a first policy."""
+    folder = tmp_path_factory.mktemp('online')
+    for number, name in enumerate(('pool', 'fleet', 'later')):
+        make(folder / name, PoolPlan(
+            hours=0.008, tasks=('restock',), first_seed=1000 * number), processes=1)
+    with Catalogue(folder / 'replay') as catalogue:
+        catalogue.add_folder(folder / 'pool', origin='offline')
+        snapshot = catalogue.snapshot()
+    config, engine = replace(TRAIN, algorithm='sft'), Engine(TRAIN.engine)
+    algorithm = make_algorithm(config, engine)
+    trainer = Trainer(algorithm, engine, config.trainer, folder / 'sft')
+    trainer.run(Replay(snapshot, config.policy, engine, config.lwd.td), 'offline')
+    trainer.close()
+    save_policy(folder / 'policy', algorithm.policy, card_of(
+        config.policy, algorithm.runtime, name='test', algorithm='sft', command='test', seed=0))
+    return folder
+
+
+@pytest.fixture
+def store(tmp_path, data):
+    place = tmp_path / 'store'
+    add(place, data / 'pool', 'offline')
+    return place
+
+
+def add(store, folder, origin='online'):
+    with Catalogue(store) as catalogue:
+        assert catalogue.add_folder(folder, origin=origin) > 0
+
+
+def learner(store, run, data, **options):
+    settings = {'windows_per_update': 10.0, 'first_windows': 20, 'train': TRAIN}
+    hooks = {name: options.pop(name) for name in ('say', 'on_update') if name in options}
+    return OnlineLearner(OnlineConfig(
+        store=str(store), run=str(run), init=str(data / 'policy'), **{**settings, **options}),
+        **hooks)
+
+
+def test_it_waits_for_the_fleet_then_trains_and_publishes_and_waits_again(tmp_path, store, data):
+    it = learner(store, tmp_path / 'run', data)
+    first = it.publish_start()
+    assert it.publish_start() is None
+    assert it.step() is None
+    assert it.standing.online_windows == 0
+    add(store, data / 'fleet')
+    found = [it.step()]
+    while (publication := it.step()) is not None:
+        found.append(publication)
+    standing = it.standing
+    # Each round took 4 updates (no human took over, so nothing is refreshed), 10 windows each.
+    assert standing.round == len(found) == 1 + (standing.online_windows - 20) // 40
+    assert [each.number for each in found] == list(range(2, len(found) + 2))
+    assert [each.update for each in found] == [4 * k + 4 for k in range(len(found))]
+    assert found[0].version != first.version
+    assert found[0].card().parent == first.version
+    assert found[-1].card().parent == ([first, *found][-2]).version
+    assert found[0].snapshot == standing.snapshot
+    assert standing.published == found[-1].version
+    for file in ('weights.safetensors', 'card.json', 'canary.safetensors'):
+        assert (found[-1].folder / file).is_file()
+    load_critic(tmp_path / 'run' / 'last' / 'critic')
+    assert it.trainer.last_metrics['loss/q'] > 0
+    with Catalogue(store) as catalogue:
+        pins = catalogue.pins()
+    assert pins[f'run/round-0/{found[0].snapshot[:12]}'][0] == found[0].snapshot
+    it.close()
+
+
+def test_a_round_that_was_killed_ends_as_if_it_had_not_been(tmp_path, store, data):
+    add(store, data / 'fleet')
+    whole = learner(store, tmp_path / 'whole', data)
+    wanted = whole.step()
+    whole.close()
+    updates = []
+
+    def kill():
+        updates.append(1)
+        if len(updates) == 3:
+            raise _KilledError
+
+    killed = learner(store, tmp_path / 'killed', data, on_update=kill)
+    with pytest.raises(_KilledError):
+        killed.step()
+    killed.close()
+    # What comes meanwhile belongs to the next round.
+    add(store, data / 'later')
+    again = learner(store, tmp_path / 'killed', data)
+    found = again.step()
+    assert (found.version, found.snapshot) == (wanted.version, wanted.snapshot)
+    assert again.step().snapshot != found.snapshot
+    again.close()
+
+
+def test_a_round_that_was_not_yet_published_is_published_once(tmp_path, store, data, monkeypatch):
+    add(store, data / 'fleet')
+    it = learner(store, tmp_path / 'run', data)
+    with monkeypatch.context() as patch:
+        def killed(*_):
+            raise _KilledError
+        patch.setattr(OnlineLearner, '_publish', killed)
+        with pytest.raises(_KilledError):
+            it.step()
+    it.close()
+    said = []
+    again = learner(store, tmp_path / 'run', data, say=said.append)
+    assert any('not published' in text for text in said)
+    latest = again.published.latest()
+    assert (latest.number, latest.update) == (1, 4)
+    assert load_policy(latest.folder)[2].snapshot == latest.snapshot
+    again.close()
+    learner(store, tmp_path / 'run', data).close()
+    assert again.published.latest() == latest
+
+
+def test_a_run_begins_from_a_policy_that_is_there(tmp_path, store, data):
+    for init in ('', str(tmp_path / 'nowhere')):
+        with pytest.raises(BridgeError, match='init is'):
+            learner(store, tmp_path / 'run', data, init=init)
+    shutil.copytree(data / 'policy', tmp_path / 'bad')
+    Path(tmp_path / 'bad' / 'weights.safetensors').write_bytes(b'none')
+    with pytest.raises(Exception, match='weights'):
+        learner(store, tmp_path / 'other', data, init=str(tmp_path / 'bad'))

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A simulated robot that records by itself, as processes; what is in the spool in the end."""
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import rclpy
+from mcap.reader import make_reader
+from rosbags.rosbag2 import Reader
+
+from lwd_bringup.config import load
+from lwd_bringup.nodes import environment, plan
+from lwd_bringup.supervise import Supervised
+from lwd_data import metadata as metadata_file
+from lwd_data.reader import EpisodeReader
+from lwd_data.replay.catalogue import Catalogue
+from lwd_data.replay.ingest import ingest
+from lwd_msgs.msg import Episode
+from lwd_rollout.runner import Setting, expert, run_episode
+from lwd_ros.qos import LATCHED
+
+PATIENCE = 55.0
+
+
+@pytest.fixture
+def said(ros_domain):
+    """Every state of an episode that the recorder has published."""
+    rclpy.init(domain_id=ros_domain)
+    node = rclpy.create_node('listener', namespace='/g1_01')
+    states = []
+    node.create_subscription(Episode, 'episode', states.append, LATCHED)
+
+    def until(condition):
+        end = time.monotonic() + PATIENCE
+        while not (found := condition(states)):
+            assert time.monotonic() < end, [state.detail for state in states]
+            rclpy.spin_once(node, timeout_sec=0.1)
+        return found
+
+    yield until
+    node.destroy_node()
+    rclpy.try_shutdown()
+
+
+def robot(domain, folder, **more):
+    config = load('sim_robot', {
+        'expert': True, 'record': True, 'spool': str(folder / 'spool'), 'domain': domain,
+        'driver.mode': 'lockstep', 'driver.cameras.names': [], 'recorder.auto': True,
+        'recorder.min_free_gb': 0.0, 'recorder.session.tasks': ['restock'],
+        'recorder.session.first_seed': 7, **more})
+    return Supervised(plan(config), folder / 'run', environment=environment(config))
+
+
+def episodes(folder):
+    return sorted(path for path in Path(folder, 'spool', 'g1_01').iterdir() if path.is_dir())
+
+
+def on_disk(folder):
+    """Return the episodes that have a label."""
+    return [path for path in episodes(folder)
+            if (path / metadata_file.FILE).is_file()
+            and metadata_file.read(path).custom.get('label')]
+
+
+def test_two_episodes_are_recorded_as_in_process(said, ros_domain, tmp_path):
+    with robot(ros_domain, tmp_path, **{'recorder.session.episodes': 2}).running():
+        said(lambda states: sum(state.state == Episode.STATE_ENDED for state in states) >= 2)
+    found = on_disk(tmp_path)
+    assert len(found) == 2
+    for folder, seed in zip(found, (7, 8)):
+        outcome = run_episode(Setting('restock'), seed, expert(), folder=tmp_path / f'{seed}')
+        here, there = EpisodeReader(folder), EpisodeReader(tmp_path / f'{seed}')
+        steps, twin = here.steps(), there.steps()
+        custom = here.metadata.custom
+        assert (custom['label'], custom['seed']) == ('success', str(seed))
+        assert 'lost' not in custom
+        assert int(custom['steps']) == len(steps) == outcome.steps == len(twin)
+        # No gap, and nothing before the first or behind the last step.
+        assert np.array_equal(steps.tick - steps.tick[0], np.arange(len(steps)))
+        for field in ('state', 'requested', 'executed', 'clipped', 'source', 'reward',
+                      'terminal', 'scene'):
+            assert getattr(steps, field).tobytes() == getattr(twin, field).tobytes(), field
+        for key in ('task', 'instruction', 'distribution', 'features', 'score', 'label', 'steps'):
+            assert custom[key] == there.metadata.custom[key], key
+        counts = Counts(folder)
+        for name in ('tick', 'control_step', 'executed_command', 'scene_features'):
+            assert counts[name] == len(steps), name
+        assert counts['reward'] == 1
+        assert set(there.metadata.topics) <= {
+            topic.replace('/g1_01/', '/sim/') for topic in here.metadata.topics}
+        assert len(ingest(folder, 'online')) == len(here.metadata.segments)
+    with Catalogue(tmp_path / 'store') as catalogue:
+        catalogue.add_folder(tmp_path / 'spool', origin='online')
+        assert {record.label for record in catalogue.snapshot().episodes()} == {'success'}
+    session = json.loads(Path(tmp_path, 'spool', 'g1_01', 'session.json').read_text())
+    assert session['done'] == 2
+
+
+class Counts(dict):
+    """Messages by the last part of their topic's name, as other people's tools count them."""
+
+    def __init__(self, folder):
+        with Reader(folder) as bag:
+            for connection in bag.connections:
+                self[connection.topic.rpartition('/')[2]] = connection.msgcount
+        for path in folder.glob('*.mcap'):
+            with path.open('rb') as file:
+                assert sum(1 for _ in make_reader(file).iter_messages()) > 0
+
+
+def half_way(folder, until):
+    """Return when some steps of an episode are on disk."""
+    while not any(path.stat().st_size > 50_000
+                  for path in Path(folder, 'spool').glob('*/*/*.open')):
+        assert time.monotonic() < until, 'nothing is being recorded'
+        time.sleep(0.005)
+
+
+def test_a_killed_recorder_keeps_what_it_had_and_goes_on(said, ros_domain, tmp_path):
+    supervised = robot(ros_domain, tmp_path, **{'recorder.session.episodes': 1})
+    with supervised.running():
+        said(lambda states: states)
+        recorder = next(child for child in psutil.Process(supervised.pid).children(recursive=True)
+                        if 'lwd_actor/recorder' in ' '.join(child.cmdline()))
+        # Looked at so often because a robot in lockstep runs through its episode in seconds.
+        half_way(tmp_path, time.monotonic() + PATIENCE)
+        recorder.kill()
+        said(lambda states: any(state.state == Episode.STATE_ENDED
+                                and state.label == Episode.LABEL_SUCCESS for state in states))
+    folder, again = on_disk(tmp_path)
+    reader = EpisodeReader(folder)
+    assert reader.metadata.custom['label'] == 'none'
+    assert 'interrupted' in reader.metadata.custom['detail']
+    assert [segment.recovered for segment in reader.metadata.segments] == [True]
+    steps = reader.steps()
+    assert len(steps) > 10
+    assert np.array_equal(steps.tick - steps.tick[0], np.arange(len(steps)))
+    # What was interrupted is done again, with the same scene.
+    assert EpisodeReader(again).metadata.custom['seed'] == reader.metadata.custom['seed'] == '7'
