@@ -110,6 +110,7 @@ class ReceiverNode(Node):
         self.receiver = Receiver(
             self._shelf, keys, judge or Trial(config.trial), rank=config.rank or rank_of(config.robot),
             config=config.receiver, on_change=self._changed)
+        self._ran: set[str] = set()
         self._trouble = ''
         self._asked: Any = None
         self._fetch = self.create_client(FetchParts, FETCH_PARTS)
@@ -165,7 +166,7 @@ class ReceiverNode(Node):
 
     def _on_chunk(self, message: ActionChunk) -> None:
         before = self._watch.version
-        if before == self._shelf.choice().version != message.policy_version:
+        if before == self._shelf.choice().version != message.policy_version in self._ran:
             # It ran and was to go on: who infers found that it cannot be followed.
             self._judge(before, 'was put out of use by the policy node; its diagnostics say why')
         reason = self._watch.chunk(
@@ -173,6 +174,7 @@ class ReceiverNode(Node):
             finite=bool(np.isfinite(np.asarray(message.positions)).all()))
         self._judge(message.policy_version, reason)
         if message.policy_version != before:
+            self._ran.add(message.policy_version)
             self._publish_status()
 
     def _on_step(self, message: ControlStep) -> None:
