@@ -20,6 +20,7 @@ setup(
     extras_require={'test': ['pytest']},
     entry_points={'console_scripts': [
         'coordinator = lwd_learner_bridge.coordinator_node:main',
+        'learner = lwd_learner_bridge.learner_node:main',
         'uploader = lwd_learner_bridge.uploader_node:main',
         'publisher = lwd_learner_bridge.publisher_node:main',
     ]},

@@ -28,12 +28,16 @@ class DiskError(ReceptionError):
 
 class FetchError(ReceptionError):
     """A payload that cannot be fetched from its URL for now."""
+
+
 class RecordingError(ActorError, ValueError):
     """A message or a spool that cannot be recorded."""
 
 
 class EpisodeError(ActorError, ValueError):
     """An episode that cannot be started, ended or labelled as asked."""
+
+
 class ObservationError(ActorError):
     """What the robot shows cannot be made into what a policy sees."""
 

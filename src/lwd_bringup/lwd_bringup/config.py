@@ -16,9 +16,9 @@ from g1_driver.expert_node import ExpertConfig
 from lwd_actor.arbiter_node import ArbiterConfig
 from lwd_actor.errors import PadError
 from lwd_actor.operator_node import OperatorNodeConfig
+from lwd_actor.policy_config import PolicyNodeConfig
 from lwd_actor.recorder_node import RecorderConfig
 from lwd_actor.recording.spool import default_spool
-from lwd_actor.policy_config import PolicyNodeConfig
 from lwd_actor.teleop.pad_file import load_pad
 from lwd_actor.teleop_node import TeleopNodeConfig
 from lwd_bringup.errors import ConfigError
@@ -80,8 +80,8 @@ class Bringup:
     """Parameters of the scripted operator."""
 
 
-SECTIONS = ('driver', 'arbiter', 'teleop', 'recorder', 'sim_expert', 'sim_operator')
-SECTIONS = ('driver', 'arbiter', 'teleop', 'policy_node', 'sim_expert', 'sim_operator')
+SECTIONS = (
+    'driver', 'arbiter', 'teleop', 'recorder', 'policy_node', 'sim_expert', 'sim_operator')
 """The settings that are a node's parameters."""
 OPERATOR = 'operator'
 """The scripted operator's pad."""
@@ -154,9 +154,8 @@ def load(name: str, overrides: Mapping[str, Any] | None = None) -> Bringup:
             f'{config.policy or config.shelf}; one of them drives')
     for key, given in values.items():
         section, _, name = key.partition('.')
-        if section in SECTIONS and name in ('robot', 'backend', 'pad', 'spool') and (
         if section in SECTIONS and name in (
-                'robot', 'backend', 'pad', 'policy', 'shelf') and (
+                'robot', 'backend', 'pad', 'spool', 'policy', 'shelf') and (
                 given != getattr(config, name)):
             raise ConfigError(
                 f'{where}: {key} is {given!r}, but {name} is {getattr(config, name)!r}; '
@@ -198,15 +197,13 @@ def _completed(config: Bringup, where: str) -> Bringup:
     recorder = replace(
         config.recorder, robot=config.robot, spool=str(spool), cameras=driver.cameras.names,
         lockstep=driver.mode == LOCKSTEP)
-    return replace(
-        config, pad=pad, recorder=recorder, driver=driver,
     remote = config.policy.startswith(('ws://', 'wss://'))
     policy = replace(
         config.policy_node, robot=config.robot, mode=driver.mode, shelf=config.shelf,
         policy='' if remote else config.policy,
         remote=config.policy if remote else config.policy_node.remote)
     return replace(
-        config, pad=pad, policy_node=policy, driver=driver,
+        config, pad=pad, policy_node=policy, recorder=recorder, driver=driver,
         arbiter=replace(arbiter, robot=config.robot),
         teleop=replace(teleop, robot=config.robot),
         sim_expert=replace(config.sim_expert, robot=config.robot),

@@ -32,5 +32,7 @@ class RefusedError(BridgeError):
 
 class SpoolError(BridgeError):
     """A spool that cannot be read or written."""
+
+
 class OfferError(BridgeError):
     """A policy that cannot be offered to the robots."""

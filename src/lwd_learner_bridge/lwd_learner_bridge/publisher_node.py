@@ -14,8 +14,8 @@ from rclpy.node import Node
 
 from lwd_learner_bridge.errors import OfferError
 from lwd_learner_bridge.fleet import Fleet
-from lwd_learner_bridge.messages import manifest_message, part_message
 from lwd_learner_bridge.offers import FOLDER, OfferConfig, Offers
+from lwd_learner_bridge.policy_messages import manifest_message, part_message
 from lwd_learner_bridge.publisher import Publisher, SendConfig
 from lwd_learner_bridge.rollout import Rollout, RolloutConfig
 from lwd_msgs.msg import Episode, PolicyManifest, PolicyPart, PolicyStatus
