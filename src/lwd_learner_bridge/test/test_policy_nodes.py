@@ -14,7 +14,7 @@ from std_srvs.srv import Trigger
 from tiny_policies import saved, tiny, trained
 
 from lwd_actor.receiver_node import ReceiverNode
-from lwd_learner_bridge.messages import manifest_message, part_message
+from lwd_learner_bridge.policy_messages import manifest_message, part_message
 from lwd_learner_bridge.publisher_node import MANIFEST, PART, PublisherNode
 from lwd_msgs.msg import (
     ActionChunk,
