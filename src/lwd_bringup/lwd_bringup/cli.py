@@ -15,7 +15,10 @@ from lwd_bringup.commands import (
     card,
     catalog,
     evaluate,
+    keys,
+    lineage,
     plot,
+    policy,
     pool,
     run,
     spool,
@@ -32,7 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog='lwd', description='A fleet of Agibot G1 robots that learns while it is deployed.')
     commands = parser.add_subparsers(required=True, metavar='COMMAND')
-    for group in (run, tell, pool, evaluate, train, card, plot, view, spool, catalog):
+    for group in (run, tell, pool, evaluate, train, card, plot, view, spool, catalog, keys, policy,
+                  lineage):
         group.add(commands)
     options = parser.parse_args(arguments)
 
