@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 import pytest
 
-from lwd_bringup.config import CONFIGS, Bringup, find_config, load_robot
+from lwd_bringup.config import CONFIGS, Bringup, find_config, load, load_robot
 from lwd_bringup.errors import BringupError, ConfigError
 from lwd_bringup.nodes import environment, executable, plan
 
 
-@pytest.mark.parametrize('name', CONFIGS)
+@pytest.mark.parametrize('name', ['sim_robot', 'robot'])
 def test_the_shipped_configurations_are_right(name):
     config = load_robot(name)
     assert config.driver.robot == config.robot
@@ -103,7 +103,7 @@ def test_an_unknown_configuration_is_refused_with_the_nearest():
 
 def test_every_node_of_every_configuration_is_installed():
     for name in CONFIGS:
-        for spec in plan(load_robot(name)):
+        for spec in plan(load(name)):
             assert executable(spec).is_file()
 
 
@@ -124,3 +124,61 @@ def test_the_environment_keeps_a_fleet_to_itself():
         'ROS_DOMAIN_ID': '7', 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
         'LWD_DIE_WITH_PARENT': '1'}
     assert environment(Bringup(local_only=False))['ROS_AUTOMATIC_DISCOVERY_RANGE'] == 'SUBNET'
+
+
+def test_a_learner_finds_what_robots_upload():
+    config = load('learner', {'store': '/data/store', 'run': '/data/run', 'init': '/p',
+                              'signing_key': '/k/learner.key'})
+    coordinator, publisher, learner = (node.parameters for node in plan(config))
+    assert coordinator['store'] == learner['store'] == coordinator['replay'] == '/data/store'
+    assert (learner['run'], learner['init']) == ('/data/run', '/p')
+    assert publisher['published'] == '/data/run/published'
+    assert publisher['signing_key'] == '/k/learner.key'
+    with pytest.raises(ConfigError, match='which is no folder of this machine'):
+        load('learner', {'store': 's3://bucket/fleet'})
+    remote = load('learner', {'store': 's3://bucket/fleet', 'replay': '/data/replay'})
+    assert plan(remote)[2].parameters['store'] == '/data/replay'
+    with pytest.raises(ConfigError, match=r"learner\.store is '/other'; set store alone"):
+        load('learner', {'learner.store': '/other'})
+    with pytest.raises(ConfigError, match='of no robot'):
+        load_robot('learner')
+
+
+def test_robots_of_a_fleet_share_a_store_and_nothing_else():
+    config = load('fleet', {'robots': 3, 'folder': '/f', 'domain': 9, 'policy': '/p'})
+    nodes = plan(config)
+    assert {node.namespace for node in nodes} == {'/lwd', '/g1_01', '/g1_02', '/g1_03'}
+    by_name = {}
+    for node in nodes:
+        by_name.setdefault(node.name, []).append(node.parameters)
+    assert {each['store'] for each in by_name['uploader']} == {'/f/store'}
+    assert by_name['coordinator'][0]['store'] == '/f/store'
+    assert [each['shelf'] for each in by_name['policy_receiver']] == [
+        f'/f/shelves/g1_0{n}' for n in (1, 2, 3)]
+    assert {each['policy'] for each in by_name['policy']} == {'/p'}
+    assert by_name['learner'][0]['init'] == '/p'
+    seeds = [each['session.first_seed'] for each in by_name['recorder']]
+    assert len(set(seeds)) == 3
+    assert len(by_name['sim_operator']) == 3
+    with pytest.raises(ConfigError, match=r'robot\.spool'):
+        load('fleet', {'policy': '/p', 'robot.spool': '/elsewhere'})
+    with pytest.raises(ConfigError, match='policy is empty'):
+        load('fleet', {'policy': ''})
+
+
+def test_a_configuration_says_what_it_is_of(tmp_path):
+    file = tmp_path / 'mine.yaml'
+    file.write_text('kind: fleet\npolicy: /p\nrobots: 4\n')
+    assert len({node.namespace for node in plan(load(str(file)))}) == 5
+    file.write_text('kind: flet\n')
+    with pytest.raises(ConfigError, match="did you mean 'fleet'"):
+        load(str(file))
+
+
+@pytest.mark.parametrize(('overrides', 'said'), [
+    ({'keys': '/k'}, 'shelf is empty'),
+    ({'store': '/s'}, 'nothing to upload'),
+])
+def test_what_a_robot_needs_for_the_loop_is_said(overrides, said):
+    with pytest.raises(ConfigError, match=said):
+        load('sim_robot', overrides)
