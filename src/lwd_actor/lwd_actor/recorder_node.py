@@ -134,6 +134,9 @@ class RecorderNode(Node):
                 segments=len(metadata.segments), begin_ns=metadata.begin_ns,
                 end_ns=metadata.end_ns, stamp_ns=metadata.end_ns, detail=INTERRUPTED))
 
+        for why in self._spool.unrecovered:
+            self._log.error(why)
+
     def _changed(self, state: EpisodeState) -> None:
         self._own.add(state.episode_id)
         self._states.publish(state.message())
@@ -272,8 +275,8 @@ class RecorderNode(Node):
             values['session'] = f'{self.session.done} of {self.config.session.episodes or "many"}'
         if (trouble := self._spool.trouble()):
             return Health(ERROR, trouble, values)
-        if self._damaged:
-            return Health(ERROR, self._damaged, values)
+        if (wrong := self._damaged or '; '.join(self._spool.unrecovered)):
+            return Health(ERROR, wrong, values)
         if self.sink.dropped or episodes.lost:
             return Health(
                 WARN, f'{sum(self.sink.dropped.values())} messages dropped, '
