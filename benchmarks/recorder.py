@@ -30,7 +30,7 @@ from rosbags.rosbag2 import Reader
 
 from benchmarks.harness import quick, report
 from lwd_actor.recorder_node import RecorderNode
-from lwd_bringup.config import load
+from lwd_bringup.config import load_robot
 from lwd_bringup.demo import free_domain
 from lwd_bringup.nodes import environment, plan
 from lwd_bringup.supervise import Supervised
@@ -223,7 +223,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('parts', nargs='*', default=[], help=f'of {", ".join(PARTS)}')
     parts = parser.parse_args().parts or list(PARTS)
-    config = load('sim_robot', {
+    config = load_robot('sim_robot', {
         'expert': True, 'domain': free_domain(), 'driver.cameras.width': SIZE,
         'driver.cameras.height': SIZE, 'driver.cameras.jpeg_quality': QUALITY})
     os.environ.update(environment(config))
