@@ -15,6 +15,7 @@ from g1_driver.config import LOCKSTEP, DriverConfig
 from g1_driver.expert_node import ExpertConfig
 from lwd_actor.arbiter_node import ArbiterConfig
 from lwd_actor.errors import PadError
+from lwd_actor.markers_config import MarkersConfig
 from lwd_actor.operator_node import OperatorNodeConfig
 from lwd_actor.policy_config import PolicyNodeConfig
 from lwd_actor.recorder_node import RecorderConfig
@@ -74,6 +75,8 @@ class Bringup:
     """Parameters of the recorder; spool, cameras and lockstep are those above."""
     policy_node: PolicyNodeConfig = field(default_factory=PolicyNodeConfig)
     """Parameters of the policy node; policy and shelf are those above, the mode the driver's."""
+    markers: MarkersConfig = field(default_factory=MarkersConfig)
+    """Parameters of the node that shows paths and texts in rviz."""
     sim_expert: ExpertConfig = field(default_factory=ExpertConfig)
     """Parameters of the scripted expert."""
     sim_operator: OperatorNodeConfig = field(default_factory=OperatorNodeConfig)
@@ -81,7 +84,8 @@ class Bringup:
 
 
 SECTIONS = (
-    'driver', 'arbiter', 'teleop', 'recorder', 'policy_node', 'sim_expert', 'sim_operator')
+    'driver', 'arbiter', 'teleop', 'recorder', 'policy_node', 'markers',
+    'sim_expert', 'sim_operator')
 """The settings that are a node's parameters."""
 OPERATOR = 'operator'
 """The scripted operator's pad."""
@@ -112,6 +116,19 @@ def config_folders() -> list[Path]:
     return [
         Path(__file__).resolve().parents[3] / 'config',
         *(Path(prefix) / 'share' / 'lwd_bringup' / 'config' for prefix in prefixes if prefix)]
+
+
+def rviz_config() -> Path:
+    """Return the file of what rviz shows.
+
+    Raises:
+        ConfigError: It is not installed.
+    """
+    for folder in config_folders():
+        path = folder / 'lwd.rviz'
+        if path.is_file():
+            return path
+    raise ConfigError('lwd.rviz is not installed; build the workspace (tools/setup.sh)')
 
 
 def load(name: str, overrides: Mapping[str, Any] | None = None) -> Bringup:

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from g1_description.urdf import urdf
-from lwd_bringup.config import Bringup, parameter_values
+from lwd_bringup.config import Bringup, parameter_values, rviz_config
 from lwd_bringup.errors import BringupError
 from lwd_ros.process import DIE_WITH_PARENT
 
@@ -68,8 +68,10 @@ def plan(config: Bringup) -> list[NodeSpec]:
             NodeSpec('robot_state_publisher', 'robot_state_publisher', 'robot_state_publisher',
                      namespace, {'robot_description': urdf(), **time}, clock,
                      needs_distribution=True),
-            NodeSpec('rviz2', 'rviz2', 'rviz', namespace, time, clock, respawn=False,
-                     needs_distribution=True),
+            NodeSpec('lwd_actor', 'markers', 'markers', namespace,
+                     parameter_values(replace(config.markers, robot=config.robot))),
+            NodeSpec('rviz2', 'rviz2', 'rviz', namespace, time, clock,
+                     ('-d', str(rviz_config())), respawn=False, needs_distribution=True),
         ]
     return nodes
 
