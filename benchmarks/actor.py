@@ -23,7 +23,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from benchmarks.harness import quick, report
 from g1_description.joints import HOME
 from lwd_actor.policies import flow_file
-from lwd_bringup.config import load
+from lwd_bringup.config import load_robot
 from lwd_bringup.demo import free_domain
 from lwd_bringup.nodes import environment, plan
 from lwd_bringup.supervise import Supervised
@@ -83,7 +83,7 @@ def main() -> int:
         policy = PolicyConfig(observation='cameras')
         make_policy(folder / 'policy', policy, scale=0.05)
         alone = inference_ms(folder / 'policy', policy)
-        config = load('sim_robot', {
+        config = load_robot('sim_robot', {
             'policy': str(folder / 'policy'), 'domain': free_domain(), 'record': True,
             'spool': str(folder / 'spool'), 'recorder.auto': True})
         variables = environment(config)

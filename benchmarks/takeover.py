@@ -25,7 +25,7 @@ from benchmarks.harness import quick, report
 from g1_description.joints import ARM_INDICES, GRIPPER_INDICES
 from g1_driver.safety.config import SafetyConfig
 from lwd_actor.teleop.pad_file import load_pad
-from lwd_bringup.config import load
+from lwd_bringup.config import load_robot
 from lwd_bringup.demo import free_domain
 from lwd_bringup.nodes import environment, plan
 from lwd_bringup.supervise import Supervised
@@ -130,7 +130,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_policy(folder / 'policy', PolicyConfig(), scale=0.05)
-        config = load('sim_robot', {
+        config = load_robot('sim_robot', {
             'policy': str(folder / 'policy'), 'pad': 'gamepad', 'domain': free_domain(),
             'driver.cameras.names': []})
         variables = environment(config)

@@ -18,7 +18,6 @@ class PolicyHealth:
     ) -> None:
         """Look at the parts of a node."""
         self._pilot, self._supply, self._feed, self._control = pilot, supply, feed, control
-        self._starved = 0
 
     def __call__(self, trouble: str, **counts: int) -> Health:
         """Return how the node is.
@@ -33,7 +32,6 @@ class PolicyHealth:
 
     def _verdict(self, trouble: str) -> tuple[bytes, str]:
         pilot, supply = self._pilot, self._supply
-        starved, self._starved = pilot.queue.starved - self._starved, pilot.queue.starved
         refused = next((f'{name} is refused: {reason}'
                         for name, reason in supply.refused.items()), '')
         if pilot.policy is None:
@@ -42,10 +40,10 @@ class PolicyHealth:
             return WARN, f'holds: loading {supply.loading or "nothing yet"}'
         if trouble:
             return ERROR, trouble
-        if starved:
-            return WARN, (f'{starved} ticks had no action of their own: an inference takes '
-                          f'{1e3 * pilot.seconds(0.5):.0f} ms, {1e3 * pilot.seconds(0.99):.0f} '
-                          'at worst')
+        if pilot.queue.starving:
+            return WARN, (
+                f'the last {pilot.queue.starving} ticks had no action: an inference takes '
+                f'{1e3 * pilot.seconds(0.5):.0f} ms, {1e3 * pilot.seconds(0.99):.0f} at worst')
         if not self._feed.instruction:
             return WARN, ('holds: no instruction; start an episode, set a task, or set the '
                           'parameter instruction')

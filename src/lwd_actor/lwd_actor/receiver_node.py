@@ -25,7 +25,7 @@ from lwd_actor.errors import ReceptionError
 from lwd_actor.proposal import Source
 from lwd_actor.reception.faults import FaultConfig, FaultWatch
 from lwd_actor.reception.messages import manifest_of
-from lwd_actor.reception.receiver import Receiver, ReceiverConfig, Request
+from lwd_actor.reception.receiver import Judge, Receiver, ReceiverConfig, Request
 from lwd_actor.reception.trial import Trial, TrialConfig
 from lwd_msgs.msg import (
     ActionChunk,
@@ -89,8 +89,12 @@ def rank_of(robot: str) -> int:
 class ReceiverNode(Node):
     """Publishes policy_status; serves rollback_policy and unpin_policy."""
 
-    def __init__(self, **options: object) -> None:
+    def __init__(self, judge: Judge | None = None, **options: object) -> None:
         """Open the shelf and listen.
+
+        Args:
+            judge: What a policy must pass; None for the trial of the parameters.
+            options: Of the node.
 
         Raises:
             ParameterError: There is no key, or the shelf cannot be opened.
@@ -104,8 +108,9 @@ class ReceiverNode(Node):
             raise ParameterError(f'parameter shelf: {error}') from error
         self._watch = FaultWatch(config.faults)
         self.receiver = Receiver(
-            self._shelf, keys, Trial(config.trial), rank=config.rank or rank_of(config.robot),
+            self._shelf, keys, judge or Trial(config.trial), rank=config.rank or rank_of(config.robot),
             config=config.receiver, on_change=self._changed)
+        self._ran: set[str] = set()
         self._trouble = ''
         self._asked: Any = None
         self._fetch = self.create_client(FetchParts, FETCH_PARTS)
@@ -161,11 +166,15 @@ class ReceiverNode(Node):
 
     def _on_chunk(self, message: ActionChunk) -> None:
         before = self._watch.version
+        if before == self._shelf.choice().version != message.policy_version in self._ran:
+            # It ran and was to go on: who infers found that it cannot be followed.
+            self._judge(before, 'was put out of use by the policy node; its diagnostics say why')
         reason = self._watch.chunk(
             message.policy_version, message.inference_seconds,
             finite=bool(np.isfinite(np.asarray(message.positions)).all()))
         self._judge(message.policy_version, reason)
         if message.policy_version != before:
+            self._ran.add(message.policy_version)
             self._publish_status()
 
     def _on_step(self, message: ControlStep) -> None:

@@ -335,5 +335,5 @@ def test_starving_is_said_with_the_time_of_an_inference(puppet, policy):
         found.tick()
     health = found.health()
     assert health.level == WARN
-    assert 'ticks had no action of their own: an inference takes' in health.message
+    assert 'ticks had no action: an inference takes' in health.message
     gate.set()

@@ -11,7 +11,21 @@ from typing import NoReturn
 
 from rich.console import Console
 
-from lwd_bringup.commands import card, evaluate, plot, pool, run, tell, train
+from lwd_bringup.commands import (
+    card,
+    catalog,
+    evaluate,
+    keys,
+    lineage,
+    plot,
+    policy,
+    pool,
+    run,
+    spool,
+    tell,
+    train,
+    view,
+)
 from lwd_bringup.errors import BringupError
 
 
@@ -21,7 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog='lwd', description='A fleet of Agibot G1 robots that learns while it is deployed.')
     commands = parser.add_subparsers(required=True, metavar='COMMAND')
-    for group in (run, tell, pool, evaluate, train, card, plot):
+    for group in (run, tell, pool, evaluate, train, card, plot, view, spool, catalog, keys, policy,
+                  lineage):
         group.add(commands)
     options = parser.parse_args(arguments)
 

@@ -36,3 +36,7 @@ class SpoolError(BridgeError):
 
 class OfferError(BridgeError):
     """A policy that cannot be offered to the robots."""
+
+
+class LineageError(BridgeError):
+    """A version that nobody knows, or whose name is short for several."""

@@ -91,7 +91,7 @@ class PublisherNode(Node):
         self._trouble = ''
         self._parts_sent = self._bytes_sent = 0
         self._distrust_until = 0.0
-        self._alone = False
+        self._alone = self._was_alone = False
         self._stop = threading.Event()
         self.create_service(FetchParts, FETCH_PARTS, self._on_fetch)
         self._census = self.create_timer(0.5, self._look_around)
@@ -141,9 +141,10 @@ class PublisherNode(Node):
 
     def _look_around(self) -> None:
         """Hear robots that are new; start to send when there is no other publisher."""
-        others = self.count_publishers(MANIFEST) - 1
-        if not self._alone and others <= 0:
-            self._alone = True
+        # Twice in a row, because the graph is not known at once.
+        alone = self.count_publishers(MANIFEST) <= 1
+        self._alone = self._alone or (alone and self._was_alone)
+        self._was_alone = alone
         for topic, kinds in self.get_topic_names_and_types():
             if _STATUS_TYPE in kinds and topic not in self._followed:
                 self._followed.add(topic)

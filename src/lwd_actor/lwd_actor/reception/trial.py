@@ -51,6 +51,10 @@ class Trial:
             PolicyError: It is damaged, of another layout, or does not act sanely.
         """
         policy, runtime, card = load_policy(folder)
+        if runtime.best_of > 1:
+            raise LayoutError(
+                f'policy {card.version[:12]} draws the best of {runtime.best_of} chunks, for which '
+                'it needs its critic, and that is not sent; publish it with best_of 1')
         before = self._load_running(running)
         wanted = self.config.layout or (layout_of(before[3]) if before else '')
         if wanted and layout_of(card) != wanted:

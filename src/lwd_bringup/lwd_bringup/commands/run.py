@@ -37,8 +37,10 @@ def add(commands: Commands) -> None:
 
 def _up(options: argparse.Namespace, console: Console) -> int:
     from lwd_bringup.nodes import environment, plan
+    from lwd_bringup.prepare import prepare
     from lwd_bringup.supervise import Supervised
     config = loaded(options)
+    prepare(config)
     folder = run_folder(options, Path(options.config).stem)
     supervised = Supervised(
         plan(config), folder, environment=environment(config), log_level=config.log_level)

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Some robots of the `weights` benchmark in one process: receivers, and who runs what they get.
+
+Prints a line for each version that a robot runs: robot, version, monotonic time, then, at the end,
+the lateness of the ticks that went on meanwhile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import rclpy
+import torch
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.parameter import Parameter
+
+from lwd_actor.policies import flow_file
+from lwd_actor.receiver_node import ReceiverNode
+from lwd_actor.reception.receiver import Judge
+from lwd_msgs.msg import ActionChunk
+from lwd_policy import weights
+from lwd_policy.shelf import Shelf
+from lwd_ros.qos import RECORD
+
+_POLL = 0.05
+_TICK = 1.0 / 30.0
+
+
+class WholeAndFinite:
+    """A judge of weights that are too large to be run here: all checks but the canary."""
+
+    def __call__(self, folder: Path, running: Path | None) -> None:
+        """Read the policy."""
+        del running
+        weights.load(folder)
+
+    def moved(self, folder: Path) -> None:
+        """Keep nothing."""
+
+
+class Follower(threading.Thread):
+    """Stands for the policy nodes: polls the shelves, loads and warms up, then runs."""
+
+    def __init__(self, robots: dict[str, ReceiverNode], *, load: bool) -> None:
+        """Follow robots' shelves; without `load` a version runs as soon as it is chosen."""
+        super().__init__(daemon=True)
+        self._robots, self._load = robots, load
+        self._shelves = {name: Shelf(Path(node.config.shelf)) for name, node in robots.items()}
+        self._chunks = {name: node.create_publisher(ActionChunk, 'action_chunk', RECORD)
+                        for name, node in robots.items()}
+        self.running = dict.fromkeys(robots, '')
+        self.swapping = False
+        self.ending = threading.Event()
+
+    def run(self) -> None:
+        """Follow until the end."""
+        while not self.ending.wait(_POLL):
+            for name, shelf in self._shelves.items():
+                version = shelf.current()
+                if version and version != self.running[name]:
+                    self.swapping = True
+                    if self._load:
+                        flow_file.load(shelf.path(version))
+                    self.running[name] = version
+                    print(name, version, time.monotonic(), flush=True)
+                    self._chunks[name].publish(ActionChunk(policy_version=version))
+                    self.swapping = False
+
+
+class Ticker(threading.Thread):
+    """A control path beside: 30 ticks a second, each with a little work."""
+
+    def __init__(self, follower: Follower) -> None:
+        """Tick beside a follower."""
+        super().__init__(daemon=True)
+        self._follower = follower
+        self.late: dict[bool, list[float]] = {True: [], False: []}
+
+    def run(self) -> None:
+        """Tick until the follower ends."""
+        due = time.monotonic()
+        while not self._follower.ending.is_set():
+            due += _TICK
+            time.sleep(max(0.0, due - time.monotonic()))
+            late = time.monotonic() - due
+            self.late[self._follower.swapping].append(late)
+            due = max(due, time.monotonic() - _TICK)
+
+
+def main() -> int:
+    """Run robots FIRST .. FIRST + COUNT - 1 until standard input ends."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument('folder', type=Path)
+    parser.add_argument('first', type=int)
+    parser.add_argument('count', type=int)
+    parser.add_argument('--large', action='store_true')
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    # As the policy node does it, so that a tick gets its turn beside a loading thread.
+    sys.setswitchinterval(0.001)
+    rclpy.init()
+    executor = SingleThreadedExecutor()
+    judge: Judge | None = WholeAndFinite() if options.large else None
+    robots = {}
+    for number in range(options.first, options.first + options.count):
+        name = f'g1_{number:02d}'
+        values = {'robot': name, 'shelf': str(options.folder / name), 'niceness': 0,
+                  'keys': str(options.folder / 'keys'), 'receiver.keep': 2}
+        robots[name] = ReceiverNode(
+            judge, namespace=f'/{name}', parameter_overrides=[
+                Parameter(key, value=value) for key, value in values.items()])
+        executor.add_node(robots[name])
+    follower = Follower(robots, load=not options.large)
+    ticker = Ticker(follower)
+    follower.start()
+    ticker.start()
+    spinning = threading.Thread(target=executor.spin, daemon=True)
+    spinning.start()
+    print('ready', flush=True)
+    sys.stdin.read()
+    follower.ending.set()
+    ticker.join()
+    for swapping, late in ticker.late.items():
+        p99, worst = np.percentile(late or [0.0], [99, 100])
+        print('ticks', 'swapping' if swapping else 'quiet', len(late), p99, worst, flush=True)
+    executor.shutdown()
+    for node in robots.values():
+        node.destroy_node()
+    rclpy.try_shutdown()
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
