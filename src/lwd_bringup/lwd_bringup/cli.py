@@ -17,6 +17,7 @@ from lwd_bringup.commands import (
     evaluate,
     keys,
     lineage,
+    loop,
     plot,
     policy,
     pool,
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog='lwd', description='A fleet of Agibot G1 robots that learns while it is deployed.')
     commands = parser.add_subparsers(required=True, metavar='COMMAND')
-    for group in (run, tell, pool, evaluate, train, card, plot, view, spool, catalog, keys, policy,
+    for group in (loop, run, tell, pool, evaluate, train, card, plot, view, spool, catalog, keys, policy,
                   lineage):
         group.add(commands)
     options = parser.parse_args(arguments)
