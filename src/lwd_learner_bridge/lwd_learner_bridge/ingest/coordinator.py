@@ -11,6 +11,7 @@ import queue
 import sqlite3
 import time
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from lwd_learner_bridge.errors import (
     RefusedError,
     TransferError,
 )
+from lwd_learner_bridge.ingest.answering import Answerer
 from lwd_learner_bridge.ingest.examine import Examined, Examiner
 from lwd_learner_bridge.ingest.fetch import drop, remove_remains
 from lwd_learner_bridge.ingest.namesakes import Namesakes
@@ -68,7 +70,7 @@ class Coordinator:
         self, objects: Objects, replay: Path, config: IngestConfig | None = None, *,
         report: Callable[[str], None] = lambda _: None,
         publish: Callable[[Snapshot], None] = lambda _: None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.monotonic, executor: Executor | None = None,
     ) -> None:
         """Open the catalogue, and bring it up to what was answered before.
 
@@ -79,6 +81,7 @@ class Coordinator:
             report: Told what a person should know, a sentence each.
             publish: Called with each new snapshot.
             clock: Monotonic, s.
+            executor: Where answers are given; a thread by default.
 
         Raises:
             CatalogueError: The catalogue cannot be opened.
@@ -104,12 +107,14 @@ class Coordinator:
         except BaseException:
             self.catalogue.close()
             raise
+        self._answerer = Answerer(objects, executor)
         self._examiner = Examiner(objects, replay, self.catalogue, report)
         if restored:
             report(f'{restored} segments were answered and not in the catalogue: added again')
 
     def close(self) -> None:
         """Close the catalogue; what is pending stays in the inbox."""
+        self._answerer.close()
         self.catalogue.close()
 
     def announce(self, key: str) -> None:
@@ -121,6 +126,8 @@ class Coordinator:
 
         Announced notices may come at any time: call earlier when one does.
         """
+        for key, error in self._answerer.failures().items():
+            self._wait_with(key, str(error))
         keys = dict.fromkeys(self._heard())
         now = self._clock()
         if now >= self._next_list:
@@ -161,19 +168,17 @@ class Coordinator:
         self.failure = text
 
     def _attempt(self, key: str) -> None:
-        if key in self._pending:
+        if key in self._pending or self._answerer.is_giving(key):
             return
-        due, backoff = self._later.get(key, (0.0, None))
-        if self._clock() < due:
+        if key in self._later and self._clock() < self._later[key][0]:
             return
         try:
             self._take(key)
-            self._later.pop(key, None)
         except TransferError as error:
-            self._wait_with(key, backoff, str(error))
+            self._wait_with(key, str(error))
 
-    def _wait_with(self, key: str, backoff: Backoff | None, text: str) -> None:
-        backoff = backoff or Backoff(longest=self.config.longest_wait)
+    def _wait_with(self, key: str, text: str) -> None:
+        _, backoff = self._later.get(key, (0.0, Backoff(longest=self.config.longest_wait)))
         self._later[key] = (self._clock() + backoff.failed(), backoff)
         self._failed(text)
 
@@ -212,19 +217,16 @@ class Coordinator:
         except CatalogueError as error:
             if isinstance(error.__cause__, (OSError, sqlite3.Error)):
                 for key in pending:
-                    self._wait_with(key, None, str(error))
+                    self._wait_with(key, str(error))
                 return
             taken = self._register_singly(pending)
         after = self.catalogue.snapshot()
         if after != before:
             self._publish(after)
-        for key, (notice, _, new) in taken.items():
-            self.counts.registered += new
-            self.counts.repeated += not new
-            try:
-                self._answer(registered_answer(self.catalogue, notice))
-            except TransferError as error:
-                self._wait_with(key, None, str(error))
+        for one in taken.values():
+            self.counts.registered += one.new
+            self.counts.repeated += not one.new
+            self._answerer.give(registered_answer(self.catalogue, one.notice), one.path)
 
     def _register_singly(self, pending: dict[str, Examined]) -> dict[str, Examined]:
         """Register one after the other, so that a refused one does not hold up the rest."""
@@ -237,7 +239,7 @@ class Coordinator:
                 try:
                     self._refuse(one.notice, str(error))
                 except TransferError as failure:
-                    self._wait_with(key, None, str(failure))
+                    self._wait_with(key, str(failure))
         return taken
 
     def _answer(self, answer: Answer) -> None:
