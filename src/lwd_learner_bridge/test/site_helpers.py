@@ -9,9 +9,11 @@ from episodes import write_episode
 
 from lwd_data.replay.catalogue import Catalogue
 from lwd_learner_bridge.errors import BridgeError, TransferError
-from lwd_learner_bridge.ingest.coordinator import Coordinator, IngestConfig
+from lwd_learner_bridge.ingest.config import IngestConfig
+from lwd_learner_bridge.ingest.coordinator import Coordinator
 from lwd_learner_bridge.store.objects import ObjectStore
-from lwd_learner_bridge.upload.uploader import UploadConfig, Uploader
+from lwd_learner_bridge.upload.config import UploadConfig
+from lwd_learner_bridge.upload.uploader import Uploader
 
 ROBOT = 'g1_01'
 

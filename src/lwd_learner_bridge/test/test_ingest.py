@@ -6,9 +6,11 @@ import sqlite3
 
 import pytest
 from episodes import write_episode
+from rosbags import rosbag2
 from site_helpers import ROBOT, FaultyStore, Site
 from test_uploads import hashes, write_metadata
 
+from lwd_data.reader import EpisodeReader
 from lwd_data.replay.catalogue import Catalogue
 from lwd_data.replay.files import Files
 from lwd_data.replay.registry import JOURNAL
@@ -357,6 +359,33 @@ def test_a_catalogue_that_another_process_holds_is_waited_for(tmp_path, monkeypa
     coordinator.close()
     assert site.registered() == hashes(folder)
     assert quarantined(site.objects) == {}
+
+
+@pytest.mark.parametrize('remote', [False, True])
+def test_a_complete_episode_is_a_bag_where_the_learner_reads_it(tmp_path, remote):
+    site = Site(tmp_path, ObjectStore('memory:///') if remote else None)
+    folder = site.record(cameras=('head',))
+    site.settle()
+    here = site.episodes()['ep1'].folder
+    recorded, stored = EpisodeReader(folder), EpisodeReader(here)
+    assert stored.metadata.custom == recorded.metadata.custom
+    assert [segment.count for segment in stored.metadata.segments] == [
+        segment.count for segment in recorded.metadata.segments]
+    assert (stored.steps().executed == recorded.steps().executed).all()
+    with rosbag2.Reader(here) as bag:
+        assert bag.message_count == sum(
+            segment.count for segment in recorded.metadata.segments)
+    write_metadata(folder, label='discard')
+    site.settle()
+    assert EpisodeReader(here).metadata.custom['label'] == 'discard'
+
+
+def test_an_episode_that_still_runs_is_no_bag(tmp_path):
+    site = Site(tmp_path)
+    site.record(label='')
+    uploaded(site)
+    taken(site)
+    assert not (site.episodes()['ep1'].folder / 'metadata.yaml').exists()
 
 
 def test_nothing_is_copied_from_a_folder(tmp_path):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import hashlib
 import os
+import resource
 from pathlib import Path
 
 import episodes
@@ -344,3 +345,35 @@ def test_a_file_that_reads_otherwise_than_when_it_was_hashed_never_appears(tmp_p
     wanted = hashlib.sha256(whole).hexdigest()[:16]
     assert not [key for key in site.objects.names('segments') if wanted in key]
     assert len(site.objects.names('segments')) == 1
+
+
+def test_a_full_store_is_said_and_waited_for(tmp_path):
+    site = Site(tmp_path)
+    folder = site.record()
+    assert min(path.stat().st_size for path in folder.glob('*.mcap')) > 40_000
+    uploader = site.uploader()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # As on a full disk, files can be begun and not be finished.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, hard))
+    try:
+        for _ in range(10):
+            uploader.work()
+            site.now += 1.0
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert 'cannot upload segments/g1_01/ep1/' in uploader.failure
+    assert site.objects.names('') == []
+    coordinator = site.coordinator()
+    site.run(uploader, coordinator)
+    assert (uploader.failure, site.registered()) == ('', hashes(folder))
+
+
+def test_a_damaged_ledger_is_begun_anew(tmp_path):
+    site = Site(tmp_path)
+    folder = site.record()
+    site.settle()
+    for content in ('', '{}', '[]', '{"segments": {"x": {}}}', '{"segments": {"0": {"size": 1}}}'):
+        (site.spool() / '.uploads' / ROBOT / 'ep1.json').write_text(content)
+        uploader, _ = site.settle()
+        assert uploader.unsettled() == 0
+    assert site.registered() == hashes(folder)

@@ -8,6 +8,7 @@ the one here is on disk. Waiting for a disk would hold up the segments behind.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -30,14 +31,17 @@ class Answerer:
         self._executor = executor or ThreadPoolExecutor(1, thread_name_prefix='answers')
         self._running: dict[str, Future[None]] = {}
 
-    def give(self, answer: Answer, path: Path | None) -> None:
+    def give(
+        self, answer: Answer, path: Path | None, first: Callable[[], None] | None = None,
+    ) -> None:
         """Answer when a segment is on disk.
 
         Args:
             answer: To its notice.
             path: The segment; None if there is none.
+            first: What is to be done before.
         """
-        self._running[answer.notice.key] = self._executor.submit(self._give, answer, path)
+        self._running[answer.notice.key] = self._executor.submit(self._give, answer, path, first)
 
     def is_giving(self, key: str) -> bool:
         """Return whether the notice of a key is being answered."""
@@ -63,7 +67,11 @@ class Answerer:
         """Finish the answer that is being given; the other notices stay in the inbox."""
         self._executor.shutdown(wait=True, cancel_futures=True)
 
-    def _give(self, answer: Answer, path: Path | None) -> None:
+    def _give(
+        self, answer: Answer, path: Path | None, first: Callable[[], None] | None,
+    ) -> None:
+        if first is not None:
+            first()
         if path is not None:
             make_durable(path)
         self._objects.write(answer.notice.answer_key, encode(answer))

@@ -7,12 +7,12 @@ catalogue. Cut off anywhere in between, it is taken again, and comes to the same
 
 from __future__ import annotations
 
+import functools
 import queue
 import sqlite3
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from lwd_data.errors import CatalogueError
@@ -26,6 +26,8 @@ from lwd_learner_bridge.errors import (
     TransferError,
 )
 from lwd_learner_bridge.ingest.answering import Answerer
+from lwd_learner_bridge.ingest.bag import write_metadata
+from lwd_learner_bridge.ingest.config import Counts, IngestConfig
 from lwd_learner_bridge.ingest.examine import Examined, Examiner
 from lwd_learner_bridge.ingest.fetch import drop, remove_remains
 from lwd_learner_bridge.ingest.namesakes import Namesakes
@@ -36,31 +38,6 @@ from lwd_learner_bridge.store import names
 from lwd_learner_bridge.store.notice import Answer, Notice, decode_notice, encode
 from lwd_learner_bridge.store.objects import Objects
 from lwd_learner_bridge.upload.pacing import Backoff
-
-
-@dataclass(frozen=True)
-class IngestConfig:
-    """How uploads are taken."""
-
-    snapshot_period: float = field(default=0.25, metadata={'range': (0.0, 3600.0)})
-    """Time between two snapshots while segments arrive, s."""
-    list_period: float = field(default=2.0, metadata={'range': (0.01, 3600.0)})
-    """Time between two looks into the inbox for what was not announced, s."""
-    longest_wait: float = field(default=60.0, metadata={'range': (0.1, 3600.0)})
-    """Between two attempts at the same notice while store or disk refuse, s."""
-
-
-@dataclass
-class Counts:
-    """Since the start."""
-
-    registered: int = 0
-    """Segments that are new in the catalogue."""
-    repeated: int = 0
-    """Notices of what was registered already."""
-    quarantined: int = 0
-    again: int = 0
-    """Segments that robots were asked for again."""
 
 
 class Coordinator:
@@ -226,7 +203,17 @@ class Coordinator:
         for one in taken.values():
             self.counts.registered += one.new
             self.counts.repeated += not one.new
-            self._answerer.give(registered_answer(self.catalogue, one.notice), one.path)
+            self._answerer.give(
+                registered_answer(self.catalogue, one.notice), one.path, self._as_bag(one))
+
+    def _as_bag(self, one: Examined) -> Callable[[], None] | None:
+        """Return what makes an episode a bag, if nothing of it is missing."""
+        registered = self.catalogue.segments_of(one.notice.episode)
+        if one.entry is None or not one.notice.revision or (
+                len(registered) < one.notice.segments):
+            return None
+        _, custom = self.catalogue.described(one.notice.episode) or (0, '{}')
+        return functools.partial(write_metadata, one.entry.episode.folder, registered, custom)
 
     def _register_singly(self, pending: dict[str, Examined]) -> dict[str, Examined]:
         """Register one after the other, so that a refused one does not hold up the rest."""
