@@ -96,6 +96,15 @@ def test_a_new_spool_under_an_old_name_is_fine_and_two_by_turns_are_not():
     assert set(namesakes.problems) == {'g1_01'}
 
 
+def test_a_worker_whose_core_breaks_says_so(monkeypatch):
+    broke = threading.Event()
+    monkeypatch.setattr(threading, 'excepthook', lambda arguments: broke.set())
+    worker = Worker(lambda: 1 / 0, (StoreError,), print)
+    assert broke.wait(30.0)
+    worker._thread.join(30.0)
+    assert 'nobody foresaw' in worker.failure
+
+
 class Core:
     def __init__(self, worked):
         self.worked, self.closed = worked, False

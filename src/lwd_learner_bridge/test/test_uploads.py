@@ -127,7 +127,16 @@ def test_killed_at_any_call_to_the_store_nothing_is_lost_or_doubled(tmp_path, si
 @pytest.mark.parametrize('share', [0.1, 0.4])
 @pytest.mark.parametrize('seed', range(8))
 def test_a_store_that_fails_at_random_loses_and_doubles_nothing(tmp_path, seed, share):
-    site = Site(tmp_path, wrap=lambda inner: FaultyStore(inner, seed=seed))
+    _fails_at_random(Site(tmp_path, wrap=lambda inner: FaultyStore(inner, seed=seed)), share)
+
+
+@pytest.mark.parametrize('seed', range(2))
+def test_a_server_that_fails_at_random_loses_and_doubles_nothing(tmp_path, s3, seed):
+    store = s3.store(prefix=f'random{seed}')
+    _fails_at_random(Site(tmp_path, store, wrap=lambda inner: FaultyStore(inner, seed=seed)), 0.2)
+
+
+def _fails_at_random(site, share):
     folders = [site.record('ep1'), site.record(
         'ep2', steps=40, seed=1, terminal=FAILURE, label='failure')]
     site.robot_side.share = share

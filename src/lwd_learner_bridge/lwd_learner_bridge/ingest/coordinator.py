@@ -35,7 +35,7 @@ from lwd_learner_bridge.ingest.quarantine import quarantine
 from lwd_learner_bridge.ingest.rebuild import restore
 from lwd_learner_bridge.ingest.registrations import registered_answer
 from lwd_learner_bridge.store import names
-from lwd_learner_bridge.store.notice import Answer, Notice, decode_notice, encode
+from lwd_learner_bridge.store.notice import Answer, Notice, decode_answer, decode_notice, encode
 from lwd_learner_bridge.store.objects import Objects
 from lwd_learner_bridge.upload.pacing import Backoff
 
@@ -239,10 +239,16 @@ class Coordinator:
         self.counts.quarantined += 1
         # Before it is moved: without an answer a segment that is not there is asked for again.
         self._objects.write(notice.answer_key, encode(Answer(notice, 'quarantined', reason)))
-        if notice.segment is not None:
+        if notice.segment is not None and not self._is_registered(notice):
             drop(self._objects, self._replay, notice.segment_key)
             quarantine(self._objects, notice.segment_key, reason)
         self._objects.delete(notice.key)
+
+    def _is_registered(self, notice: Notice) -> bool:
+        """Return whether a notice is wrong about a segment that a learner may be reading."""
+        segment = notice.segment
+        known = segment and self.catalogue.find(notice.episode, segment.number)
+        return bool(segment and known and known.sha256 == segment.sha256)
 
     def _ask_again(self, notice: Notice, error: DamagedError | MissingError) -> None:
         if isinstance(error, MissingError) and self._answered(notice):
@@ -258,6 +264,8 @@ class Coordinator:
 
     def _answered(self, notice: Notice) -> bool:
         """Return whether the segment is missing because it was moved to the quarantine."""
-        target = f'{names.QUARANTINE}/{notice.segment_key}'
-        return (self._objects.size(notice.answer_key) is not None
-                and self._objects.size(target) is not None)
+        try:
+            data = self._objects.read(notice.answer_key)
+            return decode_answer(data, notice.answer_key).state == 'quarantined'
+        except (MissingError, NoticeError):
+            return False
