@@ -21,7 +21,7 @@ import rclpy
 from sensor_msgs.msg import CompressedImage
 
 from benchmarks.harness import quick, report
-from lwd_bringup.config import load
+from lwd_bringup.config import load_robot
 from lwd_bringup.demo import free_domain
 from lwd_bringup.nodes import environment, plan
 from lwd_bringup.supervise import Supervised
@@ -36,7 +36,7 @@ PERIOD_MS = 1000.0 / 30.0
 
 def main() -> int:
     """Run the benchmark."""
-    config = load('sim_robot', {'expert': True, 'domain': free_domain()})
+    config = load_robot('sim_robot', {'expert': True, 'domain': free_domain()})
     os.environ.update(environment(config))
     with tempfile.TemporaryDirectory() as folder, Supervised(
             plan(config), Path(folder), environment=environment(config)).running() as supervised:

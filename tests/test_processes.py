@@ -20,7 +20,7 @@ from g1_driver.loop import ControlLoop
 from g1_driver.safety.config import SafetyConfig
 from g1_driver.sim_robot import SimConfig, SimRobot
 from g1_sim.experts import expert_for
-from lwd_bringup.config import load
+from lwd_bringup.config import load_robot
 from lwd_bringup.nodes import environment, plan
 from lwd_bringup.supervise import Supervised
 from lwd_msgs.msg import ControlStep, ExecutedCommand, Tick
@@ -31,7 +31,7 @@ PATIENCE = 60.0
 
 
 def settings(domain, **more):
-    config = load('sim_robot', {
+    config = load_robot('sim_robot', {
         'expert': True, 'domain': domain, 'driver.mode': 'lockstep', 'driver.cameras.names': [],
         'driver.lockstep_timeout': 8.0, **more})
     return config, environment(config)

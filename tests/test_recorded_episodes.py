@@ -12,7 +12,7 @@ import rclpy
 from mcap.reader import make_reader
 from rosbags.rosbag2 import Reader
 
-from lwd_bringup.config import load
+from lwd_bringup.config import load_robot
 from lwd_bringup.nodes import environment, plan
 from lwd_bringup.supervise import Supervised
 from lwd_data import metadata as metadata_file
@@ -47,7 +47,7 @@ def said(ros_domain):
 
 
 def robot(domain, folder, **more):
-    config = load('sim_robot', {
+    config = load_robot('sim_robot', {
         'expert': True, 'record': True, 'spool': str(folder / 'spool'), 'domain': domain,
         'driver.mode': 'lockstep', 'driver.cameras.names': [], 'recorder.auto': True,
         'recorder.min_free_gb': 0.0, 'recorder.session.tasks': ['restock'],

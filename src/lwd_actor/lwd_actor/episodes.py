@@ -85,7 +85,7 @@ class Episodes:
         self.finished = 0
         self.lost: Counter[str] = Counter()
         """By stream, over all episodes: messages that never came."""
-        self.robot = RobotNow()
+        self.robot = RobotNow(clock)
         self.heard_at = -1e9
         """When the last tick came, by the clock."""
         self._name_of_robot, self._spool, self._sink = robot, spool, sink
@@ -238,12 +238,14 @@ class Episodes:
             self._on_tick(got)
             return
         self.robot.heard(got)
+        # An episode that begins with this message takes it from the history.
+        tape = self._tape
         if name == 'task':
             self._begin_if_ready()
         elif name == 'control_step' and self.phase is Phase.AWAITED:
             self._on_first_step(got)
-        if self._tape is not None and name != 'task':
-            self._tape.take(got)
+        if tape is not None and name != 'task':
+            tape.take(got)
             if name == 'reward':
                 self._on_reward(deserialize_message(data, Reward))
             self._check()

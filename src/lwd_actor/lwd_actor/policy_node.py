@@ -20,7 +20,6 @@ from lwd_actor.inference import Answer
 from lwd_actor.pilot import Pilot
 from lwd_actor.policies import flow_file
 from lwd_actor.policies.base import ChunkPolicy
-from lwd_actor.policies.remote import Server
 from lwd_actor.policy_config import PolicyNodeConfig
 from lwd_actor.proposal import Proposal, Source
 from lwd_actor.sight_feed import SightFeed
@@ -45,6 +44,7 @@ def _source(config: PolicyNodeConfig) -> PolicySource:
             raise ParameterError(
                 f'remote is {config.remote!r}, but there is a policy or a shelf too; name either '
                 'a server or folders')
+        from lwd_actor.policies.remote import Server
         return Server(config.remote)
     first = Path(config.policy) if config.policy else None
     if config.shelf:

@@ -26,7 +26,7 @@ from lwd_actor.session import Act, Session, SessionConfig, Wish
 from lwd_msgs.msg import ControlStep, Episode
 from lwd_msgs.srv import EndEpisode, LabelEpisode, Reset, SetTask, StartEpisode
 from lwd_ros.diagnostics import ERROR, OK, WARN, Diagnostics, Health
-from lwd_ros.errors import ParameterError
+from lwd_ros.errors import ParameterError, alternatives
 from lwd_ros.parameters import declare
 from lwd_ros.process import run
 from lwd_ros.qos import LATCHED
@@ -60,6 +60,12 @@ class RecorderConfig:
     rules: EpisodeRules = field(default_factory=EpisodeRules)
     session: SessionConfig = field(default_factory=SessionConfig)
 
+    def __post_init__(self) -> None:
+        for name in self.cameras:
+            if name not in CAMERA_NAMES:
+                raise ValueError(
+                    f'cameras: unknown camera {name!r}{alternatives(name, CAMERA_NAMES)}')
+
 
 class RecorderNode(Node):
     """Serves start_episode, end_episode, label_episode; publishes episode; writes the spool."""
@@ -88,7 +94,10 @@ class RecorderNode(Node):
         self._streams = streams(config.cameras)
         self._damaged = ''
         self._step: bytes | None = None
+        self._foreign = ''
+        self._own: set[str] = set()
         self._states = self.create_publisher(Episode, 'episode', LATCHED)
+        self.create_subscription(Episode, 'episode', self._on_state, LATCHED)
         self._recover()
         for stream in self._streams:
             self.create_subscription(
@@ -126,6 +135,7 @@ class RecorderNode(Node):
                 end_ns=metadata.end_ns, stamp_ns=metadata.end_ns, detail=INTERRUPTED))
 
     def _changed(self, state: EpisodeState) -> None:
+        self._own.add(state.episode_id)
         self._states.publish(state.message())
         if state.state == Episode.STATE_ENDED and self.episodes.phase is Phase.IDLE:
             self._log.info(
@@ -214,14 +224,24 @@ class RecorderNode(Node):
         """Return why the robot cannot be recorded now: a topic is silent, or has two speakers."""
         for stream in self._streams:
             topic = self.resolve_topic_name(stream.name)
-            count = self.count_publishers(topic)
-            if stream.required and count == 0:
+            speakers = [f'{found.node_namespace.rstrip("/")}/{found.node_name}'
+                        for found in self.get_publishers_info_by_topic(topic)]
+            if stream.required and not speakers:
                 return f'nobody publishes {topic}; is its node running?'
-            if stream.single and count > 1:
-                return f'two publishers on {topic} ({count}); stop all but one'
-        if self.count_publishers(self._states.topic_name) > 1:
-            return f'two publishers on {self._states.topic_name}: stop the other recorder'
+            # A killed node stays in the graph for a while: one name twice is a matter of what
+            # it says.
+            if stream.single and (len(set(speakers)) > 1 or (
+                    len(speakers) > 1 and self.episodes.robot.doubled(stream.name))):
+                return f'two publishers on {topic} ({", ".join(speakers)}); stop all but one'
+        if self._foreign:
+            return f'another recorder runs episode {self._foreign}; stop it'
         return ''
+
+    def _on_state(self, message: Episode) -> None:
+        """Hear of the episodes of another recorder, and of our own."""
+        if message.episode_id not in self._own:
+            running = message.state == Episode.STATE_RUNNING
+            self._foreign = message.episode_id if running else ''
 
     def _unready(self) -> str:
         """Return why the next episode of a session cannot begin; empty if it can."""

@@ -13,15 +13,19 @@ from rich.console import Console
 
 from lwd_bringup.commands import (
     card,
+    catalog,
     evaluate,
     keys,
     lineage,
+    loop,
     plot,
     policy,
     pool,
     run,
+    spool,
     tell,
     train,
+    view,
 )
 from lwd_bringup.errors import BringupError
 
@@ -32,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog='lwd', description='A fleet of Agibot G1 robots that learns while it is deployed.')
     commands = parser.add_subparsers(required=True, metavar='COMMAND')
-    for group in (run, tell, pool, evaluate, train, card, plot, keys, policy, lineage):
+    for group in (loop, run, tell, pool, evaluate, train, card, plot, view, spool, catalog, keys, policy,
+                  lineage):
         group.add(commands)
     options = parser.parse_args(arguments)
 

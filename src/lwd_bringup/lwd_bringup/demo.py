@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from g1_driver.config import LOCKSTEP
 from lwd_bringup import contact_sheet
-from lwd_bringup.config import load
+from lwd_bringup.config import load_robot
 from lwd_bringup.nodes import environment, plan
 from lwd_bringup.supervise import Supervised
 from lwd_bringup.watch import EpisodeResult, EpisodeRunner
@@ -45,7 +45,7 @@ def run(
     Raises:
         BringupError: The robot does not come up or falls silent.
     """
-    config = load('sim_robot', {
+    config = load_robot('sim_robot', {
         'expert': True, 'driver.mode': 'lockstep', 'domain': free_domain(), **overrides})
     variables = environment(config)
     os.environ.update(variables)

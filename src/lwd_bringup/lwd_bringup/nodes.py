@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from g1_description.urdf import urdf
-from lwd_bringup.config import Bringup, parameter_values
+from lwd_bringup.config import Machine, parameter_values
 from lwd_bringup.errors import BringupError
+from lwd_bringup.fleet_config import FleetBringup, robots
+from lwd_bringup.learner_config import LearnerBringup
+from lwd_bringup.robot_config import Bringup
 from lwd_ros.process import DIE_WITH_PARENT
 
 
@@ -31,8 +34,28 @@ class NodeSpec:
     """From the ROS distribution, not ours: only where that is installed."""
 
 
-def plan(config: Bringup) -> list[NodeSpec]:
+def plan(config: Machine) -> list[NodeSpec]:
     """Return the nodes of a configuration, in the order in which they are started."""
+    if isinstance(config, FleetBringup):
+        return [*_learner(config.learner),
+                *(node for robot in robots(config) for node in _robot(robot))]
+    if isinstance(config, LearnerBringup):
+        return _learner(config)
+    return _robot(config)
+
+
+def _learner(config: LearnerBringup) -> list[NodeSpec]:
+    bridge = 'lwd_learner_bridge'
+    return [
+        NodeSpec(bridge, 'coordinator', 'coordinator', '/lwd',
+                 parameter_values(config.coordinator)),
+        NodeSpec(bridge, 'publisher', 'policy_publisher', '/lwd',
+                 parameter_values(config.publisher)),
+        NodeSpec(bridge, 'learner', 'learner', '/lwd', parameter_values(config.learner)),
+    ]
+
+
+def _robot(config: Bringup) -> list[NodeSpec]:
     namespace = '/' + config.robot
     nodes = [NodeSpec(
         'g1_driver', 'driver', 'driver', namespace, parameter_values(config.driver))]
@@ -46,6 +69,14 @@ def plan(config: Bringup) -> list[NodeSpec]:
     if driven:
         nodes.append(NodeSpec(
             'lwd_actor', 'policy', 'policy', namespace, parameter_values(config.policy_node)))
+    if config.keys:
+        nodes.append(NodeSpec(
+            'lwd_actor', 'receiver', 'policy_receiver', namespace,
+            parameter_values(config.receiver)))
+    if config.store:
+        nodes.append(NodeSpec(
+            'lwd_learner_bridge', 'uploader', 'uploader', namespace,
+            parameter_values(config.uploader)))
     if config.pad:
         nodes.append(NodeSpec(
             'lwd_actor', 'teleop', 'teleop', namespace, parameter_values(config.teleop)))
@@ -94,7 +125,7 @@ def executable(spec: NodeSpec) -> Path:
         '(tools/setup.sh, or colcon build) and start again with ./lwd')
 
 
-def environment(config: Bringup) -> dict[str, str]:
+def environment(config: Machine) -> dict[str, str]:
     """Return the environment variables that every node of a configuration gets."""
     # Both are always set: what a shell happens to export must not win over the configuration.
     return {

@@ -6,6 +6,7 @@ Needs `launch` and `launch_ros`, which come with a ROS distribution and have no 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
@@ -13,8 +14,9 @@ from launch.actions import DeclareLaunchArgument, GroupAction, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node, PushROSNamespace
 
-from lwd_bringup.config import SECTIONS, Bringup, arguments, load, parse_value
+from lwd_bringup.config import CONFIGS, Machine, arguments, load, parse_value, sections
 from lwd_bringup.nodes import NodeSpec, environment, executable, plan
+from lwd_bringup.prepare import prepare
 
 FROM_FILE = ''
 """A launch argument left empty keeps the value of the configuration file."""
@@ -23,31 +25,33 @@ FROM_FILE = ''
 def describe(config: str) -> LaunchDescription:
     """Return the launch description of a shipped configuration.
 
-    Its launch arguments are `params_file`, every top-level setting of Bringup, and any setting of
-    a node by its dotted name (driver.mode:=lockstep).
+    Its launch arguments are `params_file`, every top-level setting of the configuration, and
+    any setting of a node by its dotted name (driver.mode:=lockstep).
     """
     declared: list[LaunchDescriptionEntity] = [DeclareLaunchArgument(
         'params_file', default_value=config,
         description='Name of a shipped configuration, or path of a YAML file like it.')]
-    for name, text, choices in arguments():
+    for name, text, choices in arguments(CONFIGS[config]):
         # An empty default is no choice, so choices are checked when the file is read.
         note = f' One of: {", ".join(choices)}.' if choices else ''
         declared.append(DeclareLaunchArgument(
             name, default_value=FROM_FILE,
             description=f'{text}{note} Empty: as in the configuration.'))
-    return LaunchDescription([*declared, OpaqueFunction(function=_start)])
+    return LaunchDescription([*declared, OpaqueFunction(
+        function=partial(_start, CONFIGS[config]))])
 
 
-def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+def _start(kind: type[Machine], context: LaunchContext) -> list[LaunchDescriptionEntity]:
     overrides: dict[str, Any] = {}
-    for name, _, _ in arguments():
+    for name, _, _ in arguments(kind):
         text = LaunchConfiguration(name).perform(context)
         if text != FROM_FILE:
             overrides[name] = parse_value(text)
     for name, text in context.launch_configurations.items():
-        if name.partition('.')[0] in SECTIONS and '.' in name:
+        if name.partition('.')[0] in sections(kind) and '.' in name:
             overrides[name] = parse_value(text)
     config = load(LaunchConfiguration('params_file').perform(context), overrides)
+    prepare(config)
     nodes = plan(config)
     for spec in nodes:
         # Before anything runs: launch leaves started nodes behind when a later one is not found.
@@ -58,7 +62,7 @@ def _start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         for namespace in dict.fromkeys(spec.namespace for spec in nodes)]
 
 
-def _node(spec: NodeSpec, config: Bringup) -> Node:
+def _node(spec: NodeSpec, config: Machine) -> Node:
     return Node(
         package=spec.package, executable=spec.executable, name=spec.name,
         parameters=[dict(spec.parameters)], remappings=list(spec.remappings),

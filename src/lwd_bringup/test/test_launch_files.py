@@ -70,9 +70,14 @@ def launched(adapter, config, **given):
 
 
 @pytest.mark.parametrize('name', CONFIGS)
-def test_launch_starts_the_planned_nodes(ros_launch, name):
-    _, groups = launched(ros_launch, name, robot='g1_09', domain='5', log_level='warn')
-    config = load(name, {'robot': 'g1_09', 'domain': 5, 'log_level': 'warn'})
+def test_launch_starts_the_planned_nodes(ros_launch, name, tmp_path):
+    given = {'domain': '5', 'log_level': 'warn'}
+    if name == 'fleet':
+        given['folder'] = str(tmp_path)
+    elif name != 'learner':
+        given['robot'] = 'g1_09'
+    _, groups = launched(ros_launch, name, **given)
+    config = load(name, {**given, 'domain': 5})
     started = []
     for group in groups:
         push, *nodes = group.args[0]
@@ -92,7 +97,7 @@ def test_launch_starts_the_planned_nodes(ros_launch, name):
 def test_every_launch_argument_is_described_and_is_a_setting(ros_launch):
     declared, _ = launched(ros_launch, 'sim_robot')
     names = [action.args[0] for action in declared]
-    assert names == ['params_file', *(name for name, _, _ in arguments())]
+    assert names == ['params_file', *(name for name, _, _ in arguments(CONFIGS['sim_robot']))]
     assert all(len(action.kwargs['description']) > 20 for action in declared)
 
 

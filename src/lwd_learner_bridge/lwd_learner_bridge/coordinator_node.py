@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from rclpy.node import Node
 from std_msgs.msg import String
@@ -14,8 +13,9 @@ from std_msgs.msg import String
 from lwd_data.errors import DataError
 from lwd_data.replay.snapshot import Snapshot
 from lwd_learner_bridge import messages
-from lwd_learner_bridge.errors import BridgeError, NoticeError, StoreError
+from lwd_learner_bridge.errors import BridgeError, NoticeError
 from lwd_learner_bridge.ingest.coordinator import Coordinator, IngestConfig
+from lwd_learner_bridge.ingest.rebuild import replay_folder
 from lwd_learner_bridge.store.objects import ObjectStore
 from lwd_learner_bridge.worker import Worker
 from lwd_msgs.msg import SegmentUploaded
@@ -38,21 +38,6 @@ class CoordinatorConfig:
     """How long a request to the store may take, s."""
     ingest: IngestConfig = field(default_factory=IngestConfig)
     """How uploads are taken."""
-
-
-def replay_folder(objects: ObjectStore, replay: str) -> Path:
-    """Return the folder of the catalogue of a store.
-
-    Raises:
-        StoreError: The store is no folder, and none was given.
-    """
-    if replay:
-        return Path(replay).expanduser()
-    if objects.folder is None:
-        raise StoreError(
-            f'{objects.url} is no folder of this machine: say where the catalogue and the copies '
-            'of the segments go (replay)')
-    return objects.folder
 
 
 class CoordinatorNode(Node):

@@ -72,7 +72,7 @@ class LearnerNode(Node):
             # Known and lasting: beginning again would only meet it again.
             self._now = replace(self._now, state=LearnerStatus.STATE_FAULT, detail=str(error))
             self.get_logger().error(str(error))
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001  raised in the main thread
             self._crash = error
 
     def _train(self) -> None:

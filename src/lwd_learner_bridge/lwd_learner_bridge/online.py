@@ -30,6 +30,7 @@ from lwd_learner.trainer import Progress, Trainer
 from lwd_learner.training import TrainConfig, make_algorithm, policy_config
 from lwd_learner_bridge.errors import BridgeError
 from lwd_policy import canary
+from lwd_policy.payload import CANARY_FILE
 from lwd_policy.published import Publication, Published
 from lwd_policy.store import (
     CRITIC,
@@ -43,7 +44,6 @@ from lwd_policy.store import (
 
 START, LAST, PUBLISHED = 'start', 'last', 'published'
 _SNAPSHOT_FILE = 'snapshot.json'
-_CANARY, _CANARY_COUNT = 'canary.safetensors', 8
 
 
 @dataclass(frozen=True)
@@ -300,13 +300,13 @@ class OnlineLearner:
         part = place.with_name(LAST + '.part')
         shutil.rmtree(part, ignore_errors=True)
         saved = save_policy(part / POLICY, policy, card)
-        known = place / POLICY / _CANARY
+        known = place / POLICY / CANARY_FILE
         if canary_from is not None:
-            batch = canary_from.sample(_CANARY_COUNT)
-            canary.save(part / POLICY / _CANARY,
+            batch = canary_from.sample(canary.COUNT)
+            canary.save(part / POLICY / CANARY_FILE,
                         canary.record(batch.observation, batch.instructions))
         elif known.is_file():
-            shutil.copyfile(known, part / POLICY / _CANARY)
+            shutil.copyfile(known, part / POLICY / CANARY_FILE)
         critic = getattr(self.algorithm, 'critic', None)
         if critic is not None:
             save_critic(part / CRITIC, critic, policy.config, saved)

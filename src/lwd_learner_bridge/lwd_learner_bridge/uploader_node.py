@@ -31,8 +31,9 @@ class UploaderConfig:
     spool: str = 'spool'
     """Folder that the recorder writes to."""
     store: str = 'store'
-    """Where to: a folder, or s3://bucket/prefix. Keys come from the environment (AWS_ACCESS_KEY_ID,
-    AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL, ...) or ~/.aws/credentials, never from here."""
+    """Where to: a folder, or s3://bucket/prefix. Keys come from the environment
+    (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL, ...) or ~/.aws/credentials, never
+    from here."""
     timeout: float = field(default=30.0, metadata={'range': (0.1, 3600.0)})
     """How long a request to the store may take, s."""
     upload: UploadConfig = field(default_factory=UploadConfig)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A thread that does a core's work, so that a node's callbacks never wait for a disk or a server."""
+"""A thread that does a core's work, so that callbacks never wait for a disk or a server."""
 
 from __future__ import annotations
 

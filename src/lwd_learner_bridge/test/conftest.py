@@ -4,7 +4,17 @@
 import sys
 from pathlib import Path
 
+import pytest
+
 _SOURCES = Path(__file__).parents[2]
 sys.path[:0] = [str(Path(__file__).parent), *(
     str(_SOURCES / package / 'test')
     for package in ('lwd_policy', 'lwd_actor', 'lwd_data', 'g1_driver'))]
+
+
+@pytest.fixture(scope='session')
+def s3(tmp_path_factory):
+    """Return a real S3 server, one for all tests."""
+    from s3_server import running
+    with running(tmp_path_factory.mktemp('s3')) as server:
+        yield server

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A robot's spool, a store that can fail, and a learner's side, without ROS and without waiting."""
+"""A robot's spool, a store that can fail, and a learner's side: no ROS, and no waiting."""
 
 import random
 from pathlib import Path

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import hashlib
+import os
 from pathlib import Path
 
 import episodes
@@ -68,8 +69,8 @@ def test_segments_arrive_while_the_episode_runs_and_the_label_comes_last(tmp_pat
     for count in (1, 2, 3):
         # The last one is closed before its label is known.
         write_metadata(folder, count, label=None)
-        site.run(uploader, coordinator, most=200, until=lambda: len(
-            site.registered()) == count)
+        site.run(uploader, coordinator, most=200,
+                 until=lambda count=count: len(site.registered()) == count)
         assert site.episodes()['ep1'].label == ''
         metadata.write(folder, _counted(whole))
     site.run(uploader, coordinator)
@@ -309,3 +310,39 @@ def test_damaged_and_foreign_folders_are_named_and_the_others_go_on(tmp_path):
         'foreign', 'damaged', 'after', 'missing'}
     assert "of 'g1_02'" in uploader.spool.problems['foreign']
     assert 'rename it back' in uploader.spool.problems['after']
+
+
+def test_a_file_that_changes_after_it_was_hashed_is_hashed_anew(tmp_path):
+    site = Site(tmp_path, wrap=FaultyStore)
+    folder = site.record(steps=20)
+    other = write_episode(tmp_path / 'ep1', steps=20, seed=5)
+    uploader = site.uploader()
+    site.robot_side.down = True
+    uploader.work()
+    (folder / 'ep1_0.mcap').write_bytes((other / 'ep1_0.mcap').read_bytes())
+    site.robot_side.down = False
+    site.now += 100.0
+    coordinator = site.coordinator()
+    site.run(uploader, coordinator)
+    assert site.registered() == hashes(folder)
+
+
+def test_a_file_that_changes_while_it_is_sent_never_appears(tmp_path):
+    site = Site(tmp_path)
+    folder = site.record(steps=20)
+    path = folder / 'ep1_0.mcap'
+    whole = path.read_bytes()
+    uploader = site.uploader(bandwidth=1.0)
+    status = path.stat()
+
+    def change(seconds):
+        site.now += seconds
+        path.write_bytes(whole[:-20] + bytes(20))
+
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+    uploader._limit._sleep = change
+    for _ in range(10):
+        uploader.work()
+        site.now += 0.1
+    assert hashlib.sha256(whole).hexdigest()[:16] not in ' '.join(site.objects.names('segments'))

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from g1_description.joints import COMMAND_JOINTS, HOME, STATE_JOINTS, limits
+from g1_description.joints import COMMAND_JOINTS, GRIPPER_INDICES, HOME, STATE_JOINTS, limits
 from lwd_data.replay.batch import Observations
 from lwd_data.scene_layout import LAYOUTS
 from lwd_policy.config import PolicyConfig
@@ -27,10 +27,14 @@ from lwd_policy.observation import Observation, from_replay, single
 from lwd_policy.policy import FlowPolicy
 from lwd_policy.runtime import ChunkSampler, RuntimeConfig
 
+COUNT = 8
+"""Of observations in one."""
 _IMAGE = 'image.'
 _CONTROL_RATE = 30.0  # Hz
 _LOWER, _UPPER = limits(COMMAND_JOINTS)
 _SPEED = np.array([joint.velocity for joint in COMMAND_JOINTS])
+# A gripper is told to open or close at once; how fast it does is the driver's business.
+_SPEED[GRIPPER_INDICES] = np.inf
 
 
 @dataclass(frozen=True)
@@ -41,13 +45,13 @@ class CanaryConfig:
     """How far a command may lie beyond a joint's limits, rad (grippers: closure). The policy's
     commands are clipped to the limits anyway; far beyond them it knows nothing."""
     speed: float = field(default=3.0, metadata={'range': (0.1, 100.0)})
-    """How fast commands may change, in multiples of a joint's greatest speed."""
+    """How fast the arms' commands may change, in multiples of a joint's greatest speed."""
     distance: float = field(default=0.5, metadata={'range': (0.0, 100.0)})
     """How far the commands may be from those of the running policy with the same noise: root mean
     square, rad; 0 for whatever distance."""
 
 
-def record(batch: Observations, instructions: Sequence[str], *, count: int = 8) -> Observation:
+def record(batch: Observations, instructions: Sequence[str], *, count: int = COUNT) -> Observation:
     """Return the first observations of a replay batch, to be saved with a policy."""
     chosen = slice(0, count)
     return from_replay(Observations(

@@ -129,7 +129,7 @@ class Sink:
         return self._waiting
 
     def stop(self, patience: float = 30.0) -> None:
-        """Write what is queued, leave an open episode to recovery, end the thread."""
+        """Write what is queued, give up an episode that was not ended, end the thread."""
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
@@ -153,7 +153,7 @@ class Sink:
             self._flush()
             if stopping and not self._queue:
                 if self._writer is not None:
-                    self._writer.abandon()
+                    self._give_up('the recorder was stopped')
                 return
 
     def _do(self, job: _Begin | _Message | _End) -> None:
@@ -192,6 +192,8 @@ class Sink:
     def _give_up(self, error: str) -> None:
         assert self._writer is not None  # noqa: S101  only a writer fails
         writer, self._writer = self._writer, None
+        with contextlib.suppress(DataError, OSError):
+            writer.flush()
         writer.abandon()
         # Where the disk is full this fails as well, and is done at the next start.
         with contextlib.suppress(DataError, OSError):

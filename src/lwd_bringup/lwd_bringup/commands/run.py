@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands that start nodes: up, demo."""
+"""Commands that start nodes: up, expert."""
 
 from __future__ import annotations
 
@@ -27,18 +27,21 @@ def add(commands: Commands) -> None:
     up.add_argument('--dir', type=Path, help='where logs go (default: runs/<config>-<time>)')
     up.set_defaults(run=_up)
 
-    demo = commands.add_parser('demo', help='a simulated G1, driven by the scripted expert')
-    takes_settings(demo)
-    demo.add_argument('--episodes', type=int, default=10, help='how many (default: 10)')
-    demo.add_argument('--seed', type=int, default=0, help='of the first scene (default: 0)')
-    demo.add_argument('--dir', type=Path, help='where results go (default: runs/demo-<time>)')
-    demo.set_defaults(run=_demo)
+    expert = commands.add_parser(
+        'expert', help='a simulated G1 under ROS, driven by the scripted expert')
+    takes_settings(expert)
+    expert.add_argument('--episodes', type=int, default=10, help='how many (default: 10)')
+    expert.add_argument('--seed', type=int, default=0, help='of the first scene (default: 0)')
+    expert.add_argument('--dir', type=Path, help='where results go (default: runs/expert-<time>)')
+    expert.set_defaults(run=_expert)
 
 
 def _up(options: argparse.Namespace, console: Console) -> int:
     from lwd_bringup.nodes import environment, plan
+    from lwd_bringup.prepare import prepare
     from lwd_bringup.supervise import Supervised
     config = loaded(options)
+    prepare(config)
     folder = run_folder(options, Path(options.config).stem)
     supervised = Supervised(
         plan(config), folder, environment=environment(config), log_level=config.log_level)
@@ -48,11 +51,11 @@ def _up(options: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _demo(options: argparse.Namespace, console: Console) -> int:
+def _expert(options: argparse.Namespace, console: Console) -> int:
     from lwd_bringup import demo
     if options.episodes < 1:
         raise ConfigError(f'--episodes is {options.episodes}; it must be at least 1')
-    folder = run_folder(options, 'demo')
+    folder = run_folder(options, 'expert')
     summary = demo.run(
         folder, episodes=options.episodes, seed=options.seed,
         overrides=settings(options.settings), console=console)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from lwd_bringup.config import CONFIGS, Bringup, load, parse_value
+from lwd_bringup.config import CONFIGS, Machine, load, parse_value
 from lwd_bringup.errors import ConfigError
 
 # argparse has no public name for what add_subparsers returns.
@@ -30,7 +30,7 @@ def takes_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('settings', nargs='*', metavar='KEY=VALUE', help=_SETTING_HELP)
 
 
-def loaded(options: argparse.Namespace) -> Bringup:
+def loaded(options: argparse.Namespace) -> Machine:
     """Return the configuration that the arguments name."""
     return load(options.config, settings(options.settings))
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from g1_description.joints import COMMAND_JOINTS
 from lwd_bringup import doctor
 from lwd_bringup.commands.shared import Commands, loaded, takes_config
-from lwd_bringup.config import Bringup, find_config
+from lwd_bringup.config import find_config
 
 
 def add(commands: Commands) -> None:
@@ -51,7 +51,7 @@ def _config(options: argparse.Namespace, console: Console) -> int:
     config = loaded(options)
     console.print(str(find_config(options.config)), highlight=False)
     table = Table('setting', 'value', 'meaning', box=None)
-    for name, field, _, text in leaves(Bringup):
+    for name, field, _, text in leaves(type(config)):
         value: Any = config
         for part in name.split('.'):
             value = getattr(value, part)

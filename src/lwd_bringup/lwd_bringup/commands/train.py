@@ -20,6 +20,7 @@ from lwd_ros.parameters import build
 
 if TYPE_CHECKING:
     from lwd_learner.algorithms.base import Algorithm
+    from lwd_learner.data import Replay
     from lwd_learner.trainer import GateResult
     from lwd_learner.training import TrainConfig
 
@@ -116,7 +117,7 @@ def _run(options: argparse.Namespace, config: TrainConfig, console: Console) -> 
             trainer.close()
             engine.close()
     if engine.leads:
-        _save(folder, algorithm, config, options, snapshot.id, parent, console)
+        _save(folder, algorithm, config, options, replay, parent, console)
     return 0
 
 
@@ -167,15 +168,20 @@ def _gate(tasks: tuple[str, ...], console: Console) -> Any:
 
 def _save(
     folder: Path, algorithm: Algorithm, config: TrainConfig, options: argparse.Namespace,
-    snapshot: str, parent: str, console: Console,
+    replay: Replay, parent: str, console: Console,
 ) -> None:
+    from lwd_policy import canary
+    from lwd_policy.payload import CANARY_FILE
     from lwd_policy.store import CRITIC, POLICY, card_of, save_critic, save_policy
     command = shlex.join(['lwd', *sys.argv[1:]])
     policy = algorithm.policy
     card = card_of(
         policy.config, algorithm.runtime, name=options.name, algorithm=algorithm.name,
-        command=command, seed=config.seed, snapshot=snapshot, parent=parent)
+        command=command, seed=config.seed, snapshot=replay.snapshot.id, parent=parent)
     saved = save_policy(folder / POLICY, policy, card)
+    batch = replay.sample(canary.COUNT)
+    canary.save(folder / POLICY / CANARY_FILE,
+                canary.record(batch.observation, batch.instructions))
     critic = getattr(algorithm, 'critic', None)
     if critic is not None:
         save_critic(folder / CRITIC, critic, policy.config, saved)

@@ -14,10 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lwd_data.errors import CatalogueError, IndexFileError
+from lwd_data.errors import CatalogueError
 from lwd_data.replay.catalogue import Catalogue
-from lwd_data.replay.index import SegmentIndex, ensure_index
-from lwd_data.replay.ingest import Entry
 from lwd_data.replay.snapshot import Snapshot
 from lwd_learner_bridge.errors import (
     DamagedError,
@@ -26,20 +24,14 @@ from lwd_learner_bridge.errors import (
     RefusedError,
     TransferError,
 )
-from lwd_learner_bridge.ingest.check import check
-from lwd_learner_bridge.ingest.facts import NewestFacts
-from lwd_learner_bridge.ingest.fetch import drop, fetch, place, remove_remains
+from lwd_learner_bridge.ingest.examine import Examined, Examiner
+from lwd_learner_bridge.ingest.fetch import drop, remove_remains
 from lwd_learner_bridge.ingest.namesakes import Namesakes
 from lwd_learner_bridge.ingest.quarantine import quarantine
 from lwd_learner_bridge.ingest.rebuild import restore
-from lwd_learner_bridge.ingest.registrations import (
-    check_facts,
-    entry,
-    episode_record,
-    registered_answer,
-)
+from lwd_learner_bridge.ingest.registrations import registered_answer
 from lwd_learner_bridge.store import names
-from lwd_learner_bridge.store.notice import Answer, Notice, SegmentFacts, decode_notice, encode
+from lwd_learner_bridge.store.notice import Answer, Notice, decode_notice, encode
 from lwd_learner_bridge.store.objects import Objects
 from lwd_learner_bridge.upload.pacing import Backoff
 
@@ -74,8 +66,8 @@ class Coordinator:
 
     def __init__(
         self, objects: Objects, replay: Path, config: IngestConfig | None = None, *,
-        report: Callable[[str], None] = lambda text: None,
-        publish: Callable[[Snapshot], None] = lambda snapshot: None,
+        report: Callable[[str], None] = lambda _: None,
+        publish: Callable[[Snapshot], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Open the catalogue, and bring it up to what was answered before.
@@ -102,17 +94,17 @@ class Coordinator:
         self._objects, self._replay, self._report = objects, replay, report
         self._publish, self._clock = publish, clock
         self._announced: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._pending: dict[str, tuple[Notice, Entry, bool]] = {}
+        self._pending: dict[str, Examined] = {}
         self._later: dict[str, tuple[float, Backoff]] = {}
         self._next_list = self._next_snapshot = 0.0
         remove_remains(replay)
-        self._facts = NewestFacts(objects)
         self.catalogue = Catalogue(replay)
         try:
             restored = restore(self.catalogue, objects, replay, report)
         except BaseException:
             self.catalogue.close()
             raise
+        self._examiner = Examiner(objects, replay, self.catalogue, report)
         if restored:
             report(f'{restored} segments were answered and not in the catalogue: added again')
 
@@ -136,7 +128,7 @@ class Coordinator:
             keys |= dict.fromkeys(self._listed())
         for key in keys:
             self._attempt(key)
-            if self._clock() >= self._next_snapshot:
+            if self._pending and self._clock() >= self._next_snapshot:
                 self._register()
         if self._pending and self._clock() >= self._next_snapshot:
             self._register()
@@ -203,98 +195,47 @@ class Coordinator:
         if problem := self.namesakes.hear(notice):
             self._report(problem)
         try:
-            self._examine(key, notice)
+            self._pending[key] = self._examiner.examine(notice, self._pending.values())
         except RefusedError as error:
             self._refuse(notice, str(error))
         except (DamagedError, MissingError) as error:
             self._ask_again(notice, error)
 
-    def _examine(self, key: str, notice: Notice) -> None:
-        """Make a notice pending, or raise why it cannot be."""
-        check_facts(notice)
-        text = self._facts.take(notice)
-        segment = notice.segment
-        if segment is None:
-            self._examine_facts(key, notice, text)
-            return
-        known = self.catalogue.find(notice.episode, segment.number)
-        path = place(self._objects, self._replay, notice.segment_key)
-        if known is None:
-            path = fetch(self._objects, self._replay, notice.segment_key)
-            check(path, notice, segment, self._indexes(notice, segment, path.parent))
-        elif known.sha256 != segment.sha256:
-            raise RefusedError(
-                f'segment {segment.number} of {notice.episode} is registered with SHA-256 '
-                f'{known.sha256[:12]}, this one has {segment.sha256[:12]}: recorded data never '
-                'changes. Are there two robots of one name?')
-        self._pending[key] = (notice, entry(notice, segment, text, path), known is None)
-
-    def _examine_facts(self, key: str, notice: Notice, text: str) -> None:
-        registered = self.catalogue.segments_of(notice.episode)
-        if not registered:
-            # The answer keeps it for the segments that may come.
-            self._answer(Answer(notice, 'registered'))
-            return
-        folder = place(self._objects, self._replay, names.segment_key(
-            notice.robot, notice.episode, 0, '')).parent
-        self._pending[key] = (
-            notice, Entry(episode_record(notice, text, folder), registered[0]), False)
-
-    def _indexes(
-        self, notice: Notice, segment: SegmentFacts, folder: Path,
-    ) -> dict[int, SegmentIndex]:
-        files = {one.number: one.file for one in self.catalogue.segments_of(notice.episode)}
-        files |= {one.segment.number: one.segment.file
-                  for _, one, new in self._pending.values()
-                  if new and one.episode.name == notice.episode}
-        found = {}
-        for number, file in files.items():
-            try:
-                found[number] = ensure_index(folder / file)
-            except IndexFileError as error:
-                # A file that was lost later is no fault of the new one.
-                self._report(str(error))
-        found.pop(segment.number, None)
-        return found
-
     def _register(self) -> None:
         """Register what is pending, as one snapshot, and answer it."""
         self._next_snapshot = self._clock() + self.config.snapshot_period
         pending, self._pending = self._pending, {}
-        if not pending:
-            return
         before = self.catalogue.snapshot()
         try:
-            self.catalogue.register([one for _, one, _ in pending.values()])
-            taken = dict(pending)
-        except CatalogueError:
+            self.catalogue.register([one.entry for one in pending.values() if one.entry])
+            taken = pending
+        except CatalogueError as error:
+            if isinstance(error.__cause__, (OSError, sqlite3.Error)):
+                for key in pending:
+                    self._wait_with(key, None, str(error))
+                return
             taken = self._register_singly(pending)
         after = self.catalogue.snapshot()
         if after != before:
             self._publish(after)
         for key, (notice, _, new) in taken.items():
-            answer = registered_answer(self.catalogue, notice)
             self.counts.registered += new
             self.counts.repeated += not new
             try:
-                self._answer(answer)
+                self._answer(registered_answer(self.catalogue, notice))
             except TransferError as error:
                 self._wait_with(key, None, str(error))
 
-    def _register_singly(
-        self, pending: dict[str, tuple[Notice, Entry, bool]],
-    ) -> dict[str, tuple[Notice, Entry, bool]]:
+    def _register_singly(self, pending: dict[str, Examined]) -> dict[str, Examined]:
         """Register one after the other, so that a refused one does not hold up the rest."""
         taken = {}
         for key, one in pending.items():
             try:
-                self.catalogue.register([one[1]])
+                self.catalogue.register([one.entry] if one.entry else [])
                 taken[key] = one
             except CatalogueError as error:
                 try:
-                    if isinstance(error.__cause__, (OSError, sqlite3.Error)):
-                        raise TransferError(str(error)) from error
-                    self._refuse(one[0], str(error))
+                    self._refuse(one.notice, str(error))
                 except TransferError as failure:
                     self._wait_with(key, None, str(failure))
         return taken
@@ -305,7 +246,7 @@ class Coordinator:
 
     def _refuse(self, notice: Notice, reason: str) -> None:
         self._report(f'quarantined: {reason}')
-        self._facts.forget(notice)
+        self._examiner.forget(notice)
         self.counts.quarantined += 1
         # Before it is moved: without an answer a segment that is not there is asked for again.
         self._objects.write(notice.answer_key, encode(Answer(notice, 'quarantined', reason)))

@@ -12,14 +12,29 @@ from lwd_data.replay import database, registry
 from lwd_data.replay.catalogue import Catalogue
 from lwd_data.replay.index import ensure_index
 from lwd_data.replay.ingest import Entry
-from lwd_learner_bridge.errors import MissingError, NoticeError
+from lwd_learner_bridge.errors import MissingError, NoticeError, StoreError
 from lwd_learner_bridge.ingest.fetch import fetch, place
 from lwd_learner_bridge.ingest.registrations import entry, episode_record
 from lwd_learner_bridge.store import names
 from lwd_learner_bridge.store.notice import Answer, Notice, decode_answer
-from lwd_learner_bridge.store.objects import Objects
+from lwd_learner_bridge.store.objects import Objects, ObjectStore
 
 Report = Callable[[str], None]
+
+
+def replay_folder(objects: ObjectStore, replay: str) -> Path:
+    """Return the folder of the catalogue of a store.
+
+    Raises:
+        StoreError: The store is no folder, and none was given.
+    """
+    if replay:
+        return Path(replay).expanduser()
+    if objects.folder is None:
+        raise StoreError(
+            f'{objects.url} is no folder of this machine: say where the catalogue and the copies '
+            'of the segments go (replay)')
+    return objects.folder
 
 
 def rebuild(objects: Objects, replay: Path, report: Report) -> int:

@@ -21,7 +21,8 @@ FACTS = 'end'
 """In place of the number: facts about the episode alone, such as a later label."""
 
 _WORD = re.compile(r'[A-Za-z0-9_][A-Za-z0-9._-]{0,127}')
-_NOTICE = re.compile(rf'(?P<number>\d{{5,}}|{FACTS})-(?P<revision>\d+)-(?P<hash>[0-9a-f]{{16}})\.json')
+_NOTICE = re.compile(
+    rf'(?P<number>\d{{5,}}|{FACTS})-(?P<revision>\d+)-(?P<hash>[0-9a-f]{{{SHORT}}})\.json')
 
 
 def is_word(text: str) -> bool:

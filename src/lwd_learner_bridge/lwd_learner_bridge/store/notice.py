@@ -166,7 +166,8 @@ def _notice(content: dict[str, Any], where: str) -> Notice:
             raise NoticeError(f'{where}: segment is {segment!r}, not an object')
         segment = _filled(SegmentFacts, segment, where)
         if segment.number < 0 or segment.size < 0:
-            raise NoticeError(f'{where}: number {segment.number} or size {segment.size} is below 0')
+            raise NoticeError(
+                f'{where}: number {segment.number} or size {segment.size} is below 0')
         if len(segment.sha256) != 64 or set(segment.sha256) - set('0123456789abcdef'):
             raise NoticeError(f'{where}: sha256 is {segment.sha256!r}, not 64 hex digits')
     notice = _filled(Notice, {**content, 'segment': segment}, where)

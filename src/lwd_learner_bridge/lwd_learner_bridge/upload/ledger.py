@@ -62,7 +62,7 @@ class Ledger:
         """Return whether the learner side has all: `count` segments, and the label."""
         return (
             self.revision > 0 and self.facts_state in SETTLED and len(self.segments) >= count
-            and all(entry.state in SETTLED for entry in self.segments.values()))
+            and all(entry.state in SETTLED for entry in list(self.segments.values())))
 
 
 class Ledgers:

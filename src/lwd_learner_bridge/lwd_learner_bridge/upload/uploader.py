@@ -60,8 +60,8 @@ class Uploader:
 
     def __init__(
         self, spool: Path, robot: str, objects: Objects, config: UploadConfig | None = None, *,
-        announce: Callable[[Notice], None] = lambda notice: None,
-        report: Callable[[str], None] = lambda text: None,
+        announce: Callable[[Notice], None] = lambda _: None,
+        report: Callable[[str], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -136,14 +136,15 @@ class Uploader:
 
     def unsettled(self) -> int:
         """Return how many episodes the learner side does not have all of, as of the last look."""
+        # Lists: a node's thread asks while the worker's adds to them.
         return sum(not one.ledger.settled(len(one.episode.segments))
-                   for one in self.tracked.values())
+                   for one in list(self.tracked.values()))
 
     def backlog(self) -> int:
         """Return the bytes that are closed and not in the store."""
         return sum(
-            entry.size for one in self.tracked.values()
-            for entry in one.ledger.segments.values() if entry.state == 'waiting')
+            entry.size for one in list(self.tracked.values())
+            for entry in list(one.ledger.segments.values()) if entry.state == 'waiting')
 
     def _scan(self) -> None:
         episodes = {episode.name: episode for episode in self.spool.episodes()}

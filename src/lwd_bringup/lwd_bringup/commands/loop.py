@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`lwd demo`: a simulated fleet that learns while it is deployed."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from lwd_bringup.commands.shared import Commands, run_folder, settings, takes_settings
+from lwd_bringup.errors import BringupError
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    from lwd_bringup.loop.plan import LoopPlan
+    plan = LoopPlan()
+    demo = commands.add_parser(
+        'demo', help='simulated robots that deploy a policy, and a learner that improves it')
+    takes_settings(demo)
+    demo.add_argument('--robots', type=int, default=plan.robots,
+                      help=f'how many (default: {plan.robots})')
+    demo.add_argument('--minutes', type=float, default=plan.minutes,
+                      help=f'how long they deploy and learn (default: {plan.minutes:g})')
+    demo.add_argument('--tasks', default=','.join(plan.tasks),
+                      help=f'names with commas between (default: {",".join(plan.tasks)})')
+    demo.add_argument('--policy', default=plan.policy,
+                      help=f'folder of the first policy (default: {plan.policy})')
+    demo.add_argument('--episodes', type=int, default=plan.episodes,
+                      help='of each task, before and after, to compare the first policy with the '
+                           f'last (default: {plan.episodes})')
+    demo.add_argument('--split', choices=('test', 'tune'), default=plan.split,
+                      help='scenes of the comparison (default: test)')
+    demo.add_argument('--seed', type=int, default=plan.seed,
+                      help='of scenes and training (default: 0)')
+    demo.add_argument('--resume', type=Path, metavar='RUN', help='go on with a run')
+    demo.add_argument('--dir', type=Path, help='of the run (default: runs/demo-<time>)')
+    demo.set_defaults(run=_demo)
+
+
+def _demo(options: argparse.Namespace, console: Console) -> int:
+    from lwd_bringup.demo import free_domain
+    from lwd_bringup.loop import run
+    from lwd_bringup.loop.plan import LoopPlan, begin, resumed
+    if options.resume is not None:
+        folder = Path(options.resume).absolute()
+        plan = resumed(folder)
+    else:
+        folder = run_folder(options, 'demo')
+        if not (Path(options.policy) / 'card.json').is_file():
+            raise BringupError(f'there is no policy in {options.policy}: no card.json')
+        plan = begin(folder, LoopPlan(
+            robots=options.robots, minutes=options.minutes,
+            tasks=tuple(name for name in options.tasks.split(',') if name),
+            policy=options.policy, seed=options.seed, episodes=options.episodes,
+            split=options.split, settings=settings(options.settings)))
+    try:
+        summary = run.run(folder, plan, domain=free_domain(), console=console)
+    except KeyboardInterrupt:
+        console.print(f'stopped; go on with: ./lwd demo --resume {folder}', highlight=False)
+        raise
+    found = summary['comparison']
+    table = Table(box=None, show_header=False)
+    table.add_row('first policy', _rate(found, 'first'))
+    table.add_row('last policy', _rate(found, 'last'))
+    table.add_row('difference', f'{found["gain"]:+.2f} (95 %: {found["gain_low"]:+.2f} .. '
+                                f'{found["gain_high"]:+.2f}; McNemar p = {found["p_value"]:.3g})')
+    for task, (before, after) in found['by_task'].items():
+        table.add_row(f'  {task}', f'{before:.2f} -> {after:.2f}')
+    table.add_row('episodes', f'{summary["episodes"]}, {summary["interventions"]} take-overs, '
+                              f'{summary["control_steps"]} control steps')
+    table.add_row('policies', f'{summary["policies"]} published; swaps: ' + ', '.join(
+        f'{name} {count}' for name, count in summary['swaps'].items()))
+    table.add_row('summary, logs', f'{folder / run.SUMMARY}, {folder / "logs"}')
+    console.print(table)
+    return 0
+
+
+def _rate(found: dict[str, float], which: str) -> str:
+    return (f'{found[which]:.2f} success on {found["episodes"]} held-out scenes '
+            f'({found[which + "_low"]:.2f} .. {found[which + "_high"]:.2f})')

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole of a run: evaluate, deploy and learn, evaluate again, sum up.
+
+In its folder: plan.json (it resumes from what else is there), evaluation/ (first.json, last.json,
+filmstrips), pool/ (offline episodes), what lwd_bringup.fleet_config lists, timeline.jsonl (what was
+known of the fleet, every few seconds), logs/, summary.json.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rich.console import Console
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from lwd_bringup.config import load
+from lwd_bringup.errors import BringupError
+from lwd_bringup.fleet_config import RUN, STORE, FleetBringup
+from lwd_bringup.loop.comparison import Result, compare, evaluated
+from lwd_bringup.loop.monitor import Monitor
+from lwd_bringup.loop.plan import LoopPlan
+from lwd_bringup.loop.state import FleetFact, quantile
+from lwd_bringup.loop.terminal import render
+from lwd_bringup.nodes import environment, plan
+from lwd_bringup.prepare import prepare
+from lwd_bringup.supervise import Supervised
+from lwd_policy.published import Published
+from lwd_rollout.pool_make import make
+from lwd_rollout.pool_plan import PoolPlan
+
+SUMMARY, TIMELINE = 'summary.json', 'timeline.jsonl'
+_EVALUATION, _POOL = 'evaluation', 'pool'
+_KEEP_SECONDS = 5.0
+_POOL_SEEDS = 10_000_000
+"""Of the run's pool, within the split: others than the default policy was trained on."""
+_LISTEN_SECONDS = 0.05
+
+
+def run(folder: Path, loop: LoopPlan, *, domain: int, console: Console) -> dict[str, Any]:
+    """Run the loop, or what is left of it; returns the summary, which is also in the folder.
+
+    Args:
+        folder: Of the run; its plan is in it.
+        loop: The plan.
+        domain: ROS_DOMAIN_ID of the fleet.
+        console: Where to show what happens.
+
+    Raises:
+        BringupError: Something is missing, or a node does not come up.
+    """
+    config = _fleet(folder, loop, domain)
+    with _bar(console) as progress:
+        first = _evaluate(folder, 'first', Path(loop.policy), loop, progress)
+        if loop.pool_hours > 0:
+            make(folder / _POOL, PoolPlan(
+                hours=loop.pool_hours, tasks=loop.tasks,
+                first_seed=_POOL_SEEDS + 100_000 * loop.seed),
+                progress=lambda hours, what: progress(
+                    'offline pool', round(100 * hours / loop.pool_hours), 100, what))
+    fact = _deploy(folder, loop, config, console)
+    latest = Published(folder / RUN / 'published').latest()
+    if latest is None:
+        raise BringupError(f'the learner published nothing; see {folder}/logs/lwd.learner.log')
+    with _bar(console) as progress:
+        last = _evaluate(folder, 'last', latest.folder, loop, progress)
+    summary = _summary(loop, fact, first, last)
+    (folder / SUMMARY).write_text(json.dumps(summary, indent=1) + '\n', encoding='utf-8')
+    return summary
+
+
+def _fleet(folder: Path, loop: LoopPlan, domain: int) -> FleetBringup:
+    config = load('fleet', {
+        'robots': loop.robots, 'folder': str(folder), 'domain': domain, 'policy': loop.policy,
+        'pool': str(folder / _POOL) if loop.pool_hours > 0 else '',
+        'robot.recorder.session.tasks': list(loop.tasks),
+        'robot.recorder.session.first_seed': 100_000_000 + 10_000_000 * loop.seed,
+        'learner.learner.train.seed': loop.seed,
+        **loop.settings})
+    if not isinstance(config, FleetBringup):
+        raise BringupError('the configuration fleet is of no fleet')
+    return config
+
+
+@contextmanager
+def _bar(console: Console) -> Iterator[Callable[[str, int, int, str], None]]:
+    with Progress(
+        TextColumn('{task.description}'), BarColumn(), TextColumn('{task.completed}/{task.total}'),
+        TextColumn('{task.fields[what]}'), TimeElapsedColumn(), console=console,
+    ) as bar:
+        shown: dict[str, Any] = {}
+
+        def progress(name: str, done: int, total: int, what: str) -> None:
+            if name not in shown:
+                shown[name] = bar.add_task(name, total=total, what='')
+            bar.update(shown[name], completed=done, what=what)
+
+        yield progress
+
+
+def _evaluate(
+    folder: Path, name: str, policy: Path, loop: LoopPlan,
+    progress: Callable[[str, int, int, str], None],
+) -> list[Result]:
+    return evaluated(
+        policy, folder / _EVALUATION / f'{name}.json', tasks=loop.tasks, distribution='deploy',
+        episodes=loop.episodes, split=loop.split, first_seed=loop.first_test_seed,
+        progress=lambda done, total, what: progress(f'{name} policy', done, total, what))
+
+
+def _deploy(
+    folder: Path, loop: LoopPlan, config: FleetBringup, console: Console,
+) -> FleetFact:
+    """Let the fleet run for the time that is left; returns what was known of it last."""
+    before = _time_spent(folder)
+    left = 60.0 * loop.minutes - before
+    variables = environment(config)
+    os.environ.update(variables)
+    with console.status('starting the fleet'):
+        prepare(config)
+    supervised = Supervised(
+        plan(config), folder, environment=variables, log_level=config.log_level)
+    rclpy.init()
+    names = [f'g1_{number:02d}' for number in range(1, config.robots + 1)]
+    monitor = Monitor(names, folder / STORE)
+    executor = SingleThreadedExecutor()
+    executor.add_node(monitor)
+    try:
+        if left > 0:
+            with supervised.running(), Live(console=console, refresh_per_second=2) as live, \
+                    (folder / TIMELINE).open('a', encoding='utf-8') as timeline:
+                _watch(monitor, executor, supervised, live, timeline, loop, before, left)
+        return monitor.fact
+    finally:
+        monitor.destroy_node()
+        rclpy.try_shutdown()
+
+
+def _watch(
+    monitor: Monitor, executor: SingleThreadedExecutor, supervised: Supervised, live: Live,
+    timeline: Any, loop: LoopPlan, before: float, left: float,
+) -> None:
+    shown = kept = checked = 0.0
+    while monitor.seconds < left:
+        executor.spin_once(timeout_sec=_LISTEN_SECONDS)
+        now = monitor.seconds
+        monitor.fact.seconds = now
+        if now - shown >= 0.5:
+            shown = now
+            live.update(render(monitor.fact, loop.minutes))
+        if now - checked >= 2.0:
+            checked = now
+            _check(supervised)
+        if now - kept >= _KEEP_SECONDS:
+            kept = now
+            timeline.write(json.dumps({**asdict(monitor.fact), 'before': before}) + '\n')
+            timeline.flush()
+    timeline.write(json.dumps({**asdict(monitor.fact), 'before': before}) + '\n')
+
+
+def _check(supervised: Supervised) -> None:
+    """See that nothing has given up.
+
+    Raises:
+        BringupError: A node has.
+    """
+    for name, state in supervised.states().items():
+        if state == 'FATAL':
+            raise BringupError(f'{name} does not start; see {supervised.folder}/logs/{name}.log')
+
+
+def _time_spent(folder: Path) -> float:
+    """Return how long the fleet ran before this start, s."""
+    try:
+        lines = (folder / TIMELINE).read_text(encoding='utf-8').splitlines()
+    except FileNotFoundError:
+        return 0.0
+    for line in reversed(lines):
+        try:
+            row = json.loads(line)
+        except ValueError:
+            # Cut short by a kill: the one before counts.
+            continue
+        return float(row['seconds']) + float(row['before'])
+    return 0.0
+
+
+def _summary(
+    loop: LoopPlan, fact: FleetFact, first: list[Result], last: list[Result],
+) -> dict[str, Any]:
+    up, down = fact.upward(), fact.downward()
+    swapped = sorted(moment for policy in fact.policies[1:]
+                     for moment in policy.running.values())
+    return {
+        'plan': asdict(loop),
+        'finished': time.strftime('%Y-%m-%dT%H:%M:%S%z'),
+        'comparison': asdict(compare(first, last)),
+        'episodes': len(fact.episodes),
+        'successes': sum(each.label == 'success' for each in fact.episodes),
+        'interventions': sum(robot.interventions for robot in fact.robots.values()),
+        'control_steps': sum(robot.steps for robot in fact.robots.values()),
+        'policies': len(fact.policies),
+        'swaps': {name: robot.swaps for name, robot in fact.robots.items()},
+        'first_swap_s': swapped[0] if swapped else None,
+        'refused': {name: robot.refused for name, robot in fact.robots.items()},
+        'segments': fact.segments,
+        'not_sampleable': sum(each.sampleable < 0 for each in fact.episodes),
+        'up_s': {'p50': quantile(up, 0.5), 'p99': quantile(up, 0.99)},
+        'down_s': {'p50': quantile(down, 0.5), 'p99': quantile(down, 0.99)},
+        'updates': fact.learner.update,
+    }
