@@ -109,6 +109,11 @@ class Fleet:
         return sum(file.stat().st_size for file in (
             self.folder / 'published' / '.payloads').iterdir())
 
+    def cpu(self) -> tuple[float, float]:
+        """Return the CPU time so far of all robots, and of the publisher, s."""
+        spent = [sum(psutil.Process(child.pid).cpu_times()[:2]) for child in self._children]
+        return sum(spent[:-1]), spent[-1]
+
     def close(self) -> None:
         """End all."""
         for child in self._children[:-1]:
@@ -134,6 +139,7 @@ def _small(folder: Path, robots: int) -> dict[str, float]:
     try:
         deltas: list[float] = []
         sizes: list[float] = []
+        cpu: list[tuple[float, float]] = []
         parent = ''
         for number in range(UPDATES + 1):
             place = folder / f'policy{number}'
@@ -142,8 +148,12 @@ def _small(folder: Path, robots: int) -> dict[str, float]:
                 seed=0, parent=parent))
             parent = card.version
             canary.save(place / CANARY_FILE, canary.neutral(policy.config))
+            before = fleet.cpu()
             taken = fleet.publish(place, 50 * number)
             if number:
+                robots_cpu, publisher_cpu = (
+                    now - then for now, then in zip(fleet.cpu(), before))
+                cpu.append((robots_cpu / robots, publisher_cpu))
                 # The first one finds robots and publisher still looking for each other.
                 deltas.extend(taken)
                 sizes.append(fleet.sent() / (place / weights.WEIGHTS_FILE).stat().st_size)
@@ -160,6 +170,8 @@ def _small(folder: Path, robots: int) -> dict[str, float]:
     return {
         'p50_s': float(np.percentile(deltas, 50)), 'p99_s': float(np.percentile(deltas, 99)),
         'delta_fraction': float(np.mean(sizes)),
+        'cpu_s_a_robot': float(np.median([one for one, _ in cpu])),
+        'cpu_s_publisher': float(np.median([one for _, one in cpu])),
         'tick_late_quiet_p99_ms': 1e3 * float(np.median([p99 for p99, _ in quiet])),
         'tick_late_swap_p99_ms': 1e3 * float(np.median([p99 for p99, _ in during])),
         'tick_late_swap_max_ms': 1e3 * max(worst for _, worst in during),
@@ -206,7 +218,8 @@ def main() -> int:
         metrics = {'robots': float(ROBOTS), **_small(Path(folder), ROBOTS)}
     with tempfile.TemporaryDirectory() as folder:
         alone = _small(Path(folder), 1)
-    metrics |= {f'alone_{name}': alone[name] for name in ('p50_s', 'p99_s')}
+    metrics |= {f'alone_{name}': alone[name] for name in (
+        'p50_s', 'p99_s', 'cpu_s_a_robot', 'cpu_s_publisher')}
     metrics['load_average'] = psutil.getloadavg()[0]
     bars = {'p50_s': ('<=', 1.0), 'p99_s': ('<=', 3.0)}
     metrics['swap_delay_ms'] = max(
