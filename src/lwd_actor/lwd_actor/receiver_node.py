@@ -109,7 +109,8 @@ class ReceiverNode(Node):
         self._watch = FaultWatch(config.faults)
         self.receiver = Receiver(
             self._shelf, keys, judge or Trial(config.trial),
-            rank=config.rank or rank_of(config.robot), config=config.receiver, on_change=self._changed)
+            rank=config.rank or rank_of(config.robot), config=config.receiver,
+            on_change=self._changed)
         self._ran: set[str] = set()
         self._trouble = ''
         self._asked: Any = None
