@@ -15,7 +15,7 @@ from lwd_actor.errors import PadError
 from lwd_actor.operator_node import OperatorNodeConfig
 from lwd_actor.policy_node import PolicyNodeConfig
 from lwd_actor.receiver_node import ReceiverNodeConfig
-from lwd_actor.recorder_node import RecorderConfig
+from lwd_actor.recorder_config import RecorderConfig
 from lwd_actor.recording.spool import default_spool
 from lwd_actor.teleop.pad_file import load_pad
 from lwd_actor.teleop_node import TeleopNodeConfig
