@@ -113,8 +113,9 @@ class Receiver:
             if self._is_old(offer) or self._is_settled(offer):
                 return
             before, self._offer = self._offer, offer
+            unserved = self._assembly is None or (self._needs_full and not offer.base)
             if before is None or before.version != offer.version or (
-                    self._assembly is None and not self._working):
+                    unserved and not self._working):
                 self._pursue(offer)
 
     def _is_old(self, offer: Manifest) -> bool:
@@ -193,6 +194,7 @@ class Receiver:
                 return
             if taken:
                 self._heard_at, self._waited = self._clock(), 0
+                self._needs_full = False
             if assembly.complete:
                 self._changed.notify_all()
 
@@ -224,7 +226,7 @@ class Receiver:
         with self._changed:
             offer = self._offer
             if request.payload_sha256 and offer is not None and offer.version == request.version:
-                self._drop_assembly()
+                # What has come so far stays: perhaps the rest does come, from another publisher.
                 self._needs_full = True
 
     def work(self, timeout: float | None = None) -> bool:
