@@ -14,6 +14,7 @@ from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
 from rclpy.task import Future
+from std_msgs.msg import UInt64
 
 from g1_description.cameras import CAMERA_NAMES
 from lwd_actor.episodes import EpisodeRules, Episodes, Phase
@@ -29,11 +30,16 @@ from lwd_ros.diagnostics import ERROR, OK, WARN, Diagnostics, Health
 from lwd_ros.errors import ParameterError, alternatives
 from lwd_ros.parameters import declare
 from lwd_ros.process import run
-from lwd_ros.qos import LATCHED
+from lwd_ros.qos import COMMAND, LATCHED
 
-# What a lockstep driver can send while this node does not get the processor.
-_DEPTH = 2000
+# What a robot can send while this node does not get the processor.
+_EVERY = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST, depth=2000, reliability=ReliabilityPolicy.RELIABLE)
 _FRESH = 5.0
+# Ticks between two words to the driver of how far we have come.
+_CREDIT = 5
+_ANY = 2**63
+_QUIET = 0.5
 _ACKNOWLEDGE = Duration(seconds=1)
 
 
@@ -48,7 +54,8 @@ class RecorderConfig:
     cameras: tuple[str, ...] = CAMERA_NAMES
     """Whose images are recorded."""
     lockstep: bool = False
-    """Whether the driver runs in lockstep: everything is then sent reliably, and waited for."""
+    """Whether the driver runs in lockstep: it then waits for the recorder, which waits for the
+    disk."""
     segment_seconds: float = field(default=10.0, metadata={'range': (0.5, 3600.0)})
     """Length of a segment, s of the robot's time."""
     queue_mb: int = field(default=64, metadata={'range': (1, 65536)})
@@ -98,11 +105,13 @@ class RecorderNode(Node):
         self._own: set[str] = set()
         self._states = self.create_publisher(Episode, 'episode', LATCHED)
         self.create_subscription(Episode, 'episode', self._on_state, LATCHED)
+        # A driver in lockstep does not run away from its recorder.
+        self._recorded = self.create_publisher(UInt64, 'recorded', COMMAND)
         self._recover()
         for stream in self._streams:
             self.create_subscription(
                 stream.kind, stream.name, partial(self._on_message, stream),
-                self._quality(stream), raw=True)
+                LATCHED if stream.name == 'task' else _EVERY, raw=True)
         self.create_service(StartEpisode, 'start_episode', self._on_start)
         self.create_service(EndEpisode, 'end_episode', self._on_end)
         self.create_service(LabelEpisode, 'label_episode', self._on_label)
@@ -114,15 +123,6 @@ class RecorderNode(Node):
         self._timer = self.create_timer(0.05, self._poll)
         self._diagnostics = Diagnostics(self, self._health, hardware_id=config.robot)
 
-    def _quality(self, stream: Stream) -> QoSProfile:
-        if stream.name == 'task':
-            return LATCHED
-        best_effort = stream.sensor and not self.config.lockstep
-        return QoSProfile(
-            history=HistoryPolicy.KEEP_LAST, depth=_DEPTH,
-            reliability=ReliabilityPolicy.BEST_EFFORT if best_effort
-            else ReliabilityPolicy.RELIABLE)
-
     def _recover(self) -> None:
         for name, metadata in self._spool.recover():
             count = sum(segment.count for segment in metadata.segments)
@@ -133,6 +133,9 @@ class RecorderNode(Node):
                 metadata.custom.get('instruction', ''), Episode.STATE_RECOVERED,
                 segments=len(metadata.segments), begin_ns=metadata.begin_ns,
                 end_ns=metadata.end_ns, stamp_ns=metadata.end_ns, detail=INTERRUPTED))
+
+        for why in self._spool.unrecovered:
+            self._log.error(why)
 
     def _changed(self, state: EpisodeState) -> None:
         self._own.add(state.episode_id)
@@ -152,6 +155,10 @@ class RecorderNode(Node):
             return
         if stream.name == 'control_step':
             self._step = data
+        elif stream.name == 'tick' and self.config.lockstep:
+            tick = self.episodes.robot.tick
+            if tick is not None and tick.tick % _CREDIT == 0:
+                self._recorded.publish(UInt64(data=tick.tick))
 
     # --- services
 
@@ -199,6 +206,9 @@ class RecorderNode(Node):
 
     def _poll(self) -> None:
         self.episodes.poll()
+        if self.config.lockstep and time.monotonic() - self.episodes.heard_at > _QUIET:
+            # All that was sent has been taken: a driver that waits for a killed recorder goes on.
+            self._recorded.publish(UInt64(data=_ANY))
         if self.session is not None and (wish := self.session.poll()) is not None:
             self._fulfil(wish)
 
@@ -272,8 +282,8 @@ class RecorderNode(Node):
             values['session'] = f'{self.session.done} of {self.config.session.episodes or "many"}'
         if (trouble := self._spool.trouble()):
             return Health(ERROR, trouble, values)
-        if self._damaged:
-            return Health(ERROR, self._damaged, values)
+        if (wrong := self._damaged or '; '.join(self._spool.unrecovered)):
+            return Health(ERROR, wrong, values)
         if self.sink.dropped or episodes.lost:
             return Health(
                 WARN, f'{sum(self.sink.dropped.values())} messages dropped, '

@@ -56,6 +56,19 @@ def config_folders() -> list[Path]:
         *(Path(prefix) / 'share' / 'lwd_bringup' / 'config' for prefix in prefixes if prefix)]
 
 
+def rviz_config() -> Path:
+    """Return the file of what rviz shows.
+
+    Raises:
+        ConfigError: It is not installed.
+    """
+    for folder in config_folders():
+        path = folder / 'lwd.rviz'
+        if path.is_file():
+            return path
+    raise ConfigError('lwd.rviz is not installed; build the workspace (tools/setup.sh)')
+
+
 def load(name: str, overrides: Mapping[str, Any] | None = None) -> Machine:
     """Read a configuration, change what overrides say, and check it.
 

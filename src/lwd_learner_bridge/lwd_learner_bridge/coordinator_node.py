@@ -14,7 +14,8 @@ from lwd_data.errors import DataError
 from lwd_data.replay.snapshot import Snapshot
 from lwd_learner_bridge import messages
 from lwd_learner_bridge.errors import BridgeError, NoticeError
-from lwd_learner_bridge.ingest.coordinator import Coordinator, IngestConfig
+from lwd_learner_bridge.ingest.config import IngestConfig
+from lwd_learner_bridge.ingest.coordinator import Coordinator
 from lwd_learner_bridge.ingest.rebuild import replay_folder
 from lwd_learner_bridge.store.objects import ObjectStore
 from lwd_learner_bridge.worker import Worker

@@ -13,7 +13,8 @@ from lwd_learner_bridge import messages
 from lwd_learner_bridge.errors import BridgeError
 from lwd_learner_bridge.store.notice import Notice
 from lwd_learner_bridge.store.objects import ObjectStore
-from lwd_learner_bridge.upload.uploader import Stopped, UploadConfig, Uploader
+from lwd_learner_bridge.upload.config import UploadConfig
+from lwd_learner_bridge.upload.uploader import Stopped, Uploader
 from lwd_learner_bridge.worker import Worker
 from lwd_msgs.msg import Episode, SegmentUploaded
 from lwd_ros.diagnostics import ERROR, OK, WARN, Diagnostics, Health
