@@ -8,6 +8,7 @@ the lateness of the ticks that went on meanwhile.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import threading
 import time
@@ -16,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import rclpy
 import torch
-from rclpy.executors import SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.parameter import Parameter
 
 from lwd_actor.policies import flow_file
@@ -98,6 +99,11 @@ def _say(line: str) -> None:
     sys.stdout.flush()
 
 
+def _spin(executor: SingleThreadedExecutor) -> None:
+    with contextlib.suppress(ExternalShutdownException):
+        executor.spin()
+
+
 def main() -> int:
     """Run robots FIRST .. FIRST + COUNT - 1 until standard input ends."""
     parser = argparse.ArgumentParser()
@@ -125,7 +131,7 @@ def main() -> int:
     ticker = Ticker(follower)
     follower.start()
     ticker.start()
-    spinning = threading.Thread(target=executor.spin, daemon=True)
+    spinning = threading.Thread(target=_spin, args=[executor], daemon=True)
     spinning.start()
     _say('ready')
     sys.stdin.read()
