@@ -87,9 +87,15 @@ class Bench:
     def start(self) -> str:
         """Start an episode, as soon as the recorder lets us; returns its id when it runs."""
         name = ''
+        known = {state.episode_id for state in self.states}
 
         def started() -> bool:
             nonlocal name
+            if self.states and self.states[-1].episode_id not in known and (
+                    self.states[-1].state == Episode.STATE_RUNNING):
+                # An answer may get lost while a new service is being discovered.
+                name = self.states[-1].episode_id
+                return True
             if not self._start.service_is_ready():
                 return False
             future = self._start.call_async(StartEpisode.Request())
