@@ -42,7 +42,7 @@ IMAGE_BYTES = 32_000
 SEGMENT_SECONDS = 10.0
 BUDGET_GB = 0.25
 GRACE = 60.0
-"""How long to wait for the last of it, s."""
+"""What does not arrive while nothing else does for so long is lost, s."""
 
 
 class Message(NamedTuple):
@@ -215,7 +215,10 @@ def observer(root: Path, channels: Channels) -> None:
     seen: dict[tuple[str, int, bool], float] = {}
     with Catalogue(root / 'store') as catalogue:
         last = ''
-        while not channels.stop.wait(0.02):
+        stopping = False
+        while not stopping:
+            # One more look behind the end.
+            stopping = channels.stop.wait(0.02)
             snapshot = catalogue.snapshot()
             if snapshot.id == last:
                 continue
@@ -264,15 +267,20 @@ def run(root: Path) -> int:
     lasted = time.monotonic() - began
     busy = 1.0 - (_idle() - idle) / lasted / (os.cpu_count() or 1)
     expected = sum(len(one.sizes) for one in ended)
-    deadline = time.monotonic() + GRACE
     found: list[tuple[str, int, int]] = []
+    progress = (0, 0)
+    deadline = time.monotonic() + GRACE
     with Catalogue(root / 'store') as catalogue:
         while time.monotonic() < deadline:
             episodes = catalogue.snapshot().episodes()
             found = [(one.name, segment.number, segment.size)
                      for one in episodes for segment in one.segments]
-            if len(found) >= expected and all(one.label for one in episodes):
+            labelled = sum(bool(one.label) for one in episodes)
+            if len(found) >= expected and labelled == len(ended):
                 break
+            if (len(found), labelled) > progress:
+                progress = (len(found), labelled)
+                deadline = time.monotonic() + GRACE
             time.sleep(0.1)
         # For the observer to see it as well.
         time.sleep(0.5)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -14,23 +13,25 @@ from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
 from rclpy.task import Future
+from sensor_msgs.msg import Joy
 from std_msgs.msg import UInt64
 
-from g1_description.cameras import CAMERA_NAMES
-from lwd_actor.episodes import EpisodeRules, Episodes, Phase
+from lwd_actor.episodes import Episodes, Phase
 from lwd_actor.errors import EpisodeError, RecordingError
+from lwd_actor.publishers import trouble
+from lwd_actor.recorder_config import RecorderConfig
 from lwd_actor.recording.sink import Sink
 from lwd_actor.recording.spool import INTERRUPTED, Spool, default_spool
 from lwd_actor.recording.state import EpisodeState, Label, Verdict, verdict
 from lwd_actor.recording.streams import Stream, streams
-from lwd_actor.session import Act, Session, SessionConfig, Wish
+from lwd_actor.session import Act, Session, Wish
 from lwd_msgs.msg import ControlStep, Episode
 from lwd_msgs.srv import EndEpisode, LabelEpisode, Reset, SetTask, StartEpisode
 from lwd_ros.diagnostics import ERROR, OK, WARN, Diagnostics, Health
-from lwd_ros.errors import ParameterError, alternatives
+from lwd_ros.errors import ParameterError
 from lwd_ros.parameters import declare
 from lwd_ros.process import run
-from lwd_ros.qos import COMMAND, LATCHED
+from lwd_ros.qos import COMMAND, LATCHED, RECORD
 
 # What a robot can send while this node does not get the processor.
 _EVERY = QoSProfile(
@@ -41,37 +42,6 @@ _CREDIT = 5
 _ANY = 2**63
 _QUIET = 0.5
 _ACKNOWLEDGE = Duration(seconds=1)
-
-
-@dataclass(frozen=True)
-class RecorderConfig:
-    """Parameters of the episode manager and recorder."""
-
-    robot: str = 'g1_01'
-    """The robot's name: of its folder in the spool, and in its topics as recorded."""
-    spool: str = ''
-    """Folder for episodes: <spool>/<robot>/<episode>/; empty: ~/.ros/lwd/spool."""
-    cameras: tuple[str, ...] = CAMERA_NAMES
-    """Whose images are recorded."""
-    lockstep: bool = False
-    """Whether the driver runs in lockstep: it then waits for the recorder, which waits for the
-    disk."""
-    segment_seconds: float = field(default=10.0, metadata={'range': (0.5, 3600.0)})
-    """Length of a segment, s of the robot's time."""
-    queue_mb: int = field(default=64, metadata={'range': (1, 65536)})
-    """What may wait for a slow disk, MB; more is dropped and counted."""
-    min_free_gb: float = field(default=2.0, metadata={'range': (0.0, 1e6)})
-    """With less free on the disk the episode ends, and none is started, GB."""
-    auto: bool = False
-    """Record episode after episode by itself, as session says."""
-    rules: EpisodeRules = field(default_factory=EpisodeRules)
-    session: SessionConfig = field(default_factory=SessionConfig)
-
-    def __post_init__(self) -> None:
-        for name in self.cameras:
-            if name not in CAMERA_NAMES:
-                raise ValueError(
-                    f'cameras: unknown camera {name!r}{alternatives(name, CAMERA_NAMES)}')
 
 
 class RecorderNode(Node):
@@ -112,6 +82,9 @@ class RecorderNode(Node):
             self.create_subscription(
                 stream.kind, stream.name, partial(self._on_message, stream),
                 LATCHED if stream.name == 'task' else _EVERY, raw=True)
+        self._pressed = False
+        if config.start_button >= 0:
+            self.create_subscription(Joy, 'joy', self._on_joy, RECORD)
         self.create_service(StartEpisode, 'start_episode', self._on_start)
         self.create_service(EndEpisode, 'end_episode', self._on_end)
         self.create_service(LabelEpisode, 'label_episode', self._on_label)
@@ -160,18 +133,30 @@ class RecorderNode(Node):
             if tick is not None and tick.tick % _CREDIT == 0:
                 self._recorded.publish(UInt64(data=tick.tick))
 
+    def _on_joy(self, message: Joy) -> None:
+        button = self.config.start_button
+        before, self._pressed = self._pressed, (
+            button < len(message.buttons) and bool(message.buttons[button]))
+        if self._pressed and not before:
+            try:
+                self._start(StartEpisode.Request())
+            except EpisodeError as error:
+                self._log.error(str(error))
+
+    def _start(self, request: StartEpisode.Request) -> str:
+        if self.session is not None and not self.session.over:
+            raise EpisodeError(
+                'this robot records by itself (auto is true); start the recorder with auto=false '
+                'for episodes on demand')
+        return self.episodes.start(request.task, request.instruction, request.operator_id)
+
     # --- services
 
     def _on_start(
         self, request: StartEpisode.Request, response: StartEpisode.Response,
     ) -> StartEpisode.Response:
         try:
-            if self.session is not None and not self.session.over:
-                raise EpisodeError(
-                    'this robot records by itself (auto is true); start the recorder with '
-                    'auto=false for episodes on demand')
-            response.episode_id = self.episodes.start(
-                request.task, request.instruction, request.operator_id)
+            response.episode_id = self._start(request)
             response.success = True
             response.message = 'begins with the next control step'
         except EpisodeError as error:
@@ -232,17 +217,8 @@ class RecorderNode(Node):
 
     def _obstacle(self) -> str:
         """Return why the robot cannot be recorded now: a topic is silent, or has two speakers."""
-        for stream in self._streams:
-            topic = self.resolve_topic_name(stream.name)
-            speakers = [f'{found.node_namespace.rstrip("/")}/{found.node_name}'
-                        for found in self.get_publishers_info_by_topic(topic)]
-            if stream.required and not speakers:
-                return f'nobody publishes {topic}; is its node running?'
-            # A killed node stays in the graph for a while: one name twice is a matter of what
-            # it says.
-            if stream.single and (len(set(speakers)) > 1 or (
-                    len(speakers) > 1 and self.episodes.robot.doubled(stream.name))):
-                return f'two publishers on {topic} ({", ".join(speakers)}); stop all but one'
+        if (why := trouble(self, self._streams, self.episodes.robot.doubled)):
+            return why
         if self._foreign:
             return f'another recorder runs episode {self._foreign}; stop it'
         return ''

@@ -138,7 +138,7 @@ def sections(kind: type[Machine]) -> tuple[str, ...]:
 
 def arguments(kind: type[Machine]) -> list[tuple[str, str, tuple[str, ...]]]:
     """Return (name, description, choices) of the settings that are launch arguments too."""
-    described = descriptions(kind)
+    described = descriptions(typing.cast('type', kind))
     inner = sections(kind)
     return [
         (item.name, described[item.name], tuple(item.metadata.get('choices', ())))

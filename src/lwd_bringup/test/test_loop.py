@@ -45,7 +45,8 @@ def test_mcnemar_is_the_exact_binomial_test(better, worse, p):
 
 def test_a_plan_is_kept_and_a_run_is_not_begun_twice(tmp_path):
     plan = begin(tmp_path / 'run', LoopPlan(
-        robots=3, tasks=('tea',), policy='some/policy', settings={'robot.driver.mode': 'lockstep'}))
+        robots=3, tasks=('tea',), policy='some/policy',
+        settings={'robot.driver.mode': 'lockstep'}))
     assert plan.policy.startswith('/')
     assert resumed(tmp_path / 'run') == plan
     with pytest.raises(BringupError, match='--resume'):

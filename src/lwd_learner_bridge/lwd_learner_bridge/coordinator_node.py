@@ -35,7 +35,7 @@ class CoordinatorConfig:
     replay: str = ''
     """Folder of the replay catalogue, and of copies of the segments if the store is none on this
     machine; empty: the store itself."""
-    timeout: float = field(default=30.0, metadata={'range': (0.1, 3600.0)})
+    timeout: float = field(default=60.0, metadata={'range': (0.1, 3600.0)})
     """How long a request to the store may take, s."""
     ingest: IngestConfig = field(default_factory=IngestConfig)
     """How uploads are taken."""

@@ -35,8 +35,8 @@ class UploaderConfig:
     """Where to: a folder, or s3://bucket/prefix. Keys come from the environment
     (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL, ...) or ~/.aws/credentials, never
     from here."""
-    timeout: float = field(default=30.0, metadata={'range': (0.1, 3600.0)})
-    """How long a request to the store may take, s."""
+    timeout: float = field(default=60.0, metadata={'range': (0.1, 3600.0)})
+    """How long a request to the store may take, s: two parts of 5 MB at once must get through."""
     upload: UploadConfig = field(default_factory=UploadConfig)
     """How it is done."""
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lwd_learner_bridge.errors import SpoolError, TransferError
 from lwd_learner_bridge.store.notice import Notice, custom_hash, encode
-from lwd_learner_bridge.store.objects import Objects
+from lwd_learner_bridge.store.objects import PART_BYTES, Objects
 from lwd_learner_bridge.upload import queue, retention
 from lwd_learner_bridge.upload.answers import announce_anew, take_answers
 from lwd_learner_bridge.upload.claim import Claim
@@ -25,7 +25,9 @@ from lwd_learner_bridge.upload.pacing import Backoff, Limit
 from lwd_learner_bridge.upload.queue import Tracked
 from lwd_learner_bridge.upload.spool import ClosedSegment, Spool
 
-_PIECE = 1024 * 1024
+_PIECE = 256 * 1024
+"""Read at once where the bandwidth is limited; a whole part else: each is handed between threads,
+which a busy machine makes dear."""
 
 
 class Stopped(Exception):  # noqa: N818  (nothing went wrong)
@@ -215,7 +217,7 @@ class Uploader:
     def _pieces(self, path: Path, entry: SegmentEntry) -> Iterator[bytes]:
         digest = hashlib.sha256()
         with path.open('rb') as file:
-            while data := file.read(_PIECE):
+            while data := file.read(_PIECE if self.config.bandwidth else PART_BYTES):
                 if self._stopping:
                     raise Stopped
                 self._limit.take(len(data))
