@@ -31,7 +31,7 @@ from rosbags.rosbag2 import Reader
 from benchmarks.harness import quick, report
 from lwd_actor.recorder_node import RecorderNode
 from lwd_bringup.config import load_robot
-from lwd_bringup.demo import free_domain
+from lwd_bringup.domains import free_domain
 from lwd_bringup.nodes import environment, plan
 from lwd_bringup.supervise import Supervised
 from lwd_data.reader import EpisodeReader

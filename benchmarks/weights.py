@@ -26,7 +26,7 @@ import torch
 
 from benchmarks.harness import quick, report
 from g1_description.joints import COMMAND_NAMES, HOME, STATE_JOINTS
-from lwd_bringup.demo import free_domain
+from lwd_bringup.domains import free_domain
 from lwd_policy import canary, weights
 from lwd_policy.card import PolicyCard, PolicyLayout
 from lwd_policy.config import PolicyConfig
