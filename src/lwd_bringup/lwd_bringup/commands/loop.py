@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`lwd demo`: a simulated fleet that learns while it is deployed."""
+"""`lwd demo`: a simulated fleet that learns while it is deployed; `lwd report`: what it did."""
 
 from __future__ import annotations
 
 import argparse
+import webbrowser
 from pathlib import Path
 
 from rich.console import Console
@@ -38,6 +39,11 @@ def add(commands: Commands) -> None:
     demo.add_argument('--resume', type=Path, metavar='RUN', help='go on with a run')
     demo.add_argument('--dir', type=Path, help='of the run (default: runs/demo-<time>)')
     demo.set_defaults(run=_demo)
+    report = commands.add_parser('report', help='draw the report of a run of lwd demo again')
+    report.add_argument('folder', type=Path, metavar='RUN', help='its folder, finished or not')
+    report.add_argument('--out', type=Path, help='the page (default: report.html in the folder)')
+    report.add_argument('--open', action='store_true', help='open it in the browser')
+    report.set_defaults(run=_report)
 
 
 def _demo(options: argparse.Namespace, console: Console) -> int:
@@ -75,6 +81,15 @@ def _demo(options: argparse.Namespace, console: Console) -> int:
         f'{name} {count}' for name, count in summary['swaps'].items()))
     table.add_row('summary, logs', f'{folder / run.SUMMARY}, {folder / "logs"}')
     console.print(table)
+    return 0
+
+
+def _report(options: argparse.Namespace, console: Console) -> int:
+    from lwd_bringup.loop import report
+    place = report.write(options.folder, options.out).absolute()
+    console.print(str(place), highlight=False, soft_wrap=True)
+    if options.open:
+        webbrowser.open(place.as_uri())
     return 0
 
 
