@@ -32,7 +32,7 @@ def learner(run: Run) -> str:
         return ''
     drawn = []
     for title, names in _PANELS:
-        some = []
+        some: list[Line] = []
         for name in names:
             points = [(float(row['step']), float(row[name])) for row in rows if name in row]
             if points:
