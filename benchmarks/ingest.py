@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """From the end of an episode to the learner: a fleet that records and uploads at 3 MB/s a robot.
 
-Each robot is a process: it writes recorded traffic into its spool at the pace of its stamps, with
-the recorder's writer and its fsync, while an uploader takes closed segments to one store. A
+Each robot is two processes: one writes recorded traffic into its spool at the pace of its stamps,
+with the recorder's writer and its fsync, the other takes closed segments to one store. A
 coordinator takes them into the catalogue, and another process looks at its snapshots. An episode
 is sampleable when a snapshot holds its last segment and its label. Announcements go through a pipe
 in the place of a ROS topic.
@@ -30,6 +30,7 @@ import numpy as np
 
 from benchmarks.harness import quick, report
 from lwd_data.replay.catalogue import Catalogue
+from lwd_learner_bridge.store.notice import Notice
 
 ROBOTS = int(os.environ.get('ROBOTS', '4' if quick() else '16'))
 SECONDS = float(os.environ.get('SECONDS_', '25' if quick() else '300'))
@@ -41,7 +42,7 @@ IMAGE_BYTES = 32_000
 SEGMENT_SECONDS = 10.0
 BUDGET_GB = 0.25
 GRACE = 60.0
-"""How long to wait for the last of it, s."""
+"""What does not arrive while nothing else does for so long is lost, s."""
 
 
 class Message(NamedTuple):
@@ -148,18 +149,9 @@ def record(folder: Path, robot: str, messages: list[Message], seconds: float) ->
         (folder / segment.file).stat().st_size for segment in content.segments))
 
 
-def robot(number: int, root: Path, messages: list[Message], channels: Channels) -> None:
-    """Be a robot: record episode after episode and upload them."""
-    from lwd_learner_bridge.store.objects import ObjectStore
-    from lwd_learner_bridge.upload.uploader import Stopped, UploadConfig, Uploader
-    from lwd_learner_bridge.worker import Worker
+def recorder(number: int, root: Path, messages: list[Message], channels: Channels) -> None:
+    """Be a robot's recorder: episode after episode."""
     name = f'g1_{number:02d}'
-    spool = root / 'spools' / name
-    worker = Worker(
-        lambda: Uploader(
-            spool, name, ObjectStore(str(root / 'store')), UploadConfig(budget=BUDGET_GB),
-            announce=lambda notice: channels.announced.put(notice.key), report=_warn),
-        (Stopped,), _warn)
     rng = np.random.default_rng(number)
     # Robots do not begin together.
     time.sleep(float(rng.uniform(0.0, SEGMENT_SECONDS if not quick() else 2.0)))
@@ -167,12 +159,34 @@ def robot(number: int, root: Path, messages: list[Message], channels: Channels) 
     while (left := until - time.monotonic()) > 1.0:
         seconds = min(left, float(rng.uniform(8.0, LONGEST)))
         channels.ended.put(record(
-            spool / name / f'{name}_{episode:04d}', name, messages, seconds))
+            root / 'spools' / name / name / f'{name}_{episode:04d}', name, messages, seconds))
         episode += 1
     channels.ended.put(None)
     channels.stop.wait()
+    channels.used.put(('recorders', _cpu(), {}))
+
+
+def uploader(number: int, root: Path, channels: Channels) -> None:
+    """Be a robot's uploader."""
+    from lwd_learner_bridge.store.objects import ObjectStore
+    from lwd_learner_bridge.upload.config import UploadConfig
+    from lwd_learner_bridge.upload.uploader import Stopped, Uploader
+    from lwd_learner_bridge.worker import Worker
+    name = f'g1_{number:02d}'
+    uploaded: dict[str, float] = {}
+
+    def announce(notice: Notice) -> None:
+        channels.announced.put(notice.key)
+        uploaded[notice.episode] = time.monotonic()
+
+    worker = Worker(
+        lambda: Uploader(
+            root / 'spools' / name, name, ObjectStore(str(root / 'store')),
+            UploadConfig(budget=BUDGET_GB), announce=announce, report=_warn),
+        (Stopped,), _warn)
+    channels.stop.wait()
     worker.stop()
-    channels.used.put(('robots', _cpu()))
+    channels.used.put(('uploaders', _cpu(), uploaded))
 
 
 def coordinator(root: Path, channels: Channels) -> None:
@@ -193,7 +207,7 @@ def coordinator(root: Path, channels: Channels) -> None:
     thread.start()
     channels.stop.wait()
     worker.stop()
-    channels.used.put(('coordinator', _cpu()))
+    channels.used.put(('coordinator', _cpu(), {}))
 
 
 def observer(root: Path, channels: Channels) -> None:
@@ -201,7 +215,10 @@ def observer(root: Path, channels: Channels) -> None:
     seen: dict[tuple[str, int, bool], float] = {}
     with Catalogue(root / 'store') as catalogue:
         last = ''
-        while not channels.stop.wait(0.02):
+        stopping = False
+        while not stopping:
+            # One more look behind the end.
+            stopping = channels.stop.wait(0.02)
             snapshot = catalogue.snapshot()
             if snapshot.id == last:
                 continue
@@ -233,7 +250,9 @@ def run(root: Path) -> int:
     processes = [
         context.Process(target=observer, args=(root, channels)),
         context.Process(target=coordinator, args=(root, channels)),
-        *(context.Process(target=robot, args=(number, root, messages, channels))
+        *(context.Process(target=uploader, args=(number, root, channels))
+          for number in range(ROBOTS)),
+        *(context.Process(target=recorder, args=(number, root, messages, channels))
           for number in range(ROBOTS))]
     for process in processes:
         process.start()
@@ -248,15 +267,20 @@ def run(root: Path) -> int:
     lasted = time.monotonic() - began
     busy = 1.0 - (_idle() - idle) / lasted / (os.cpu_count() or 1)
     expected = sum(len(one.sizes) for one in ended)
-    deadline = time.monotonic() + GRACE
     found: list[tuple[str, int, int]] = []
+    progress = (0, 0)
+    deadline = time.monotonic() + GRACE
     with Catalogue(root / 'store') as catalogue:
         while time.monotonic() < deadline:
             episodes = catalogue.snapshot().episodes()
             found = [(one.name, segment.number, segment.size)
                      for one in episodes for segment in one.segments]
-            if len(found) >= expected and all(one.label for one in episodes):
+            labelled = sum(bool(one.label) for one in episodes)
+            if len(found) >= expected and labelled == len(ended):
                 break
+            if (len(found), labelled) > progress:
+                progress = (len(found), labelled)
+                deadline = time.monotonic() + GRACE
             time.sleep(0.1)
         # For the observer to see it as well.
         time.sleep(0.5)
@@ -264,9 +288,11 @@ def run(root: Path) -> int:
     channels.announced.put('')
     seen: dict[tuple[str, int, bool], float] = channels.seen.get()
     used: dict[str, float] = {}
-    for _ in range(ROBOTS + 1):
-        who, seconds = channels.used.get()
+    uploaded: dict[str, float] = {}
+    for _ in range(2 * ROBOTS + 1):
+        who, seconds, moments = channels.used.get()
         used[who] = used.get(who, 0.0) + seconds
+        uploaded |= moments
     for process in processes:
         process.join(10.0)
         process.kill()
@@ -274,6 +300,7 @@ def run(root: Path) -> int:
               for one in ended for number, size in enumerate(one.sizes)]
     delays = [seen.get((one.name, len(one.sizes), True), float('inf')) - one.moment
               for one in ended]
+    on_the_way = [uploaded.get(one.name, float('inf')) - one.moment for one in ended]
     return report('ingest', {
         'robots': ROBOTS, 'seconds': SECONDS, 'mb_per_s_a_robot': mean,
         'mb_per_s': sum(sum(one.sizes) for one in ended) / lasted / 1e6,
@@ -281,10 +308,13 @@ def run(root: Path) -> int:
         'sampleable_p50_s': float(np.percentile(delays, 50)),
         'sampleable_p99_s': float(np.percentile(delays, 99)),
         'sampleable_max_s': max(delays),
+        'uploaded_p50_s': float(np.percentile(on_the_way, 50)),
+        'uploaded_p99_s': float(np.percentile(on_the_way, 99)),
         'lost': len(set(wanted) - set(found)), 'duplicated': len(found) - len(set(found)),
         'foreign': len(set(found) - set(wanted)),
         'cores_coordinator': used['coordinator'] / lasted,
-        'cores_robots': used['robots'] / lasted, 'machine_busy': busy,
+        'cores_uploaders': used['uploaders'] / lasted,
+        'cores_recorders': used['recorders'] / lasted, 'machine_busy': busy,
     }, {'sampleable_p50_s': ('<=', 1.0), 'sampleable_p99_s': ('<=', 5.0), 'lost': ('==', 0.0),
         'duplicated': ('==', 0.0), 'foreign': ('==', 0.0)})
 

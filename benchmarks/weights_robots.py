@@ -8,6 +8,7 @@ the lateness of the ticks that went on meanwhile.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import threading
 import time
@@ -16,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import rclpy
 import torch
-from rclpy.executors import SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.parameter import Parameter
 
 from lwd_actor.policies import flow_file
@@ -67,7 +68,7 @@ class Follower(threading.Thread):
                     if self._load:
                         flow_file.load(shelf.path(version))
                     self.running[name] = version
-                    print(name, version, time.monotonic(), flush=True)
+                    _say(f'{name} {version} {time.monotonic()}')
                     self._chunks[name].publish(ActionChunk(policy_version=version))
                     self.swapping = False
 
@@ -90,6 +91,17 @@ class Ticker(threading.Thread):
             late = time.monotonic() - due
             self.late[self._follower.swapping].append(late)
             due = max(due, time.monotonic() - _TICK)
+
+
+def _say(line: str) -> None:
+    """Print a line at once, whole: several threads speak."""
+    sys.stdout.write(f'{line}\n')
+    sys.stdout.flush()
+
+
+def _spin(executor: SingleThreadedExecutor) -> None:
+    with contextlib.suppress(ExternalShutdownException):
+        executor.spin()
 
 
 def main() -> int:
@@ -119,15 +131,15 @@ def main() -> int:
     ticker = Ticker(follower)
     follower.start()
     ticker.start()
-    spinning = threading.Thread(target=executor.spin, daemon=True)
+    spinning = threading.Thread(target=_spin, args=[executor], daemon=True)
     spinning.start()
-    print('ready', flush=True)
+    _say('ready')
     sys.stdin.read()
     follower.ending.set()
     ticker.join()
     for swapping, late in ticker.late.items():
         p99, worst = np.percentile(late or [0.0], [99, 100])
-        print('ticks', 'swapping' if swapping else 'quiet', len(late), p99, worst, flush=True)
+        _say(f'ticks {"swapping" if swapping else "quiet"} {len(late)} {p99} {worst}')
     executor.shutdown()
     for node in robots.values():
         node.destroy_node()

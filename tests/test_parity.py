@@ -11,17 +11,14 @@ from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CompressedImage, JointState
 
 from g1_driver.images import from_jpeg
-from g1_driver.mirror import Mirror
-from g1_sim.features import LAYOUT, SceneFeatures
+from g1_sim.features import LAYOUT
 from lwd_actor.policy_node import PolicyNode
 from lwd_actor.stamped import stamp_of
-from lwd_data.cdr import serialize
 from lwd_data.reader import EpisodeReader
 from lwd_data.replay.catalogue import Catalogue
 from lwd_data.replay.sampler import SamplerConfig, WindowSampler
 from lwd_data.writer import EpisodeWriter
-from lwd_msgs.msg import ActionChunk, ControlStep, ExecutedCommand, SimState, Tick
-from lwd_msgs.msg import SceneFeatures as FeaturesMessage
+from lwd_msgs.msg import ActionChunk, ControlStep, ExecutedCommand, SceneFeatures, Tick
 from lwd_policy.observation import from_replay
 from lwd_ros.convert import to_ns
 
@@ -35,7 +32,8 @@ SEED = 200_000_001
 EVERY = QoSProfile(depth=10_000)
 KINDS = {
     'tick': Tick, 'joint_states': JointState, 'control_step': ControlStep,
-    'executed_command': ExecutedCommand, 'action_chunk': ActionChunk, 'sim_state': SimState,
+    'executed_command': ExecutedCommand, 'action_chunk': ActionChunk,
+    'scene_features': SceneFeatures,
     **{f'{name}/image_raw/compressed': CompressedImage for name in CAMERAS}}
 
 
@@ -58,7 +56,7 @@ def listen(station):
 
 
 def record(heard, ticks, instruction, folder):
-    """Write the messages of an episode as the recorder does, scene features among them.
+    """Write the messages of an episode as the recorder does.
 
     Args:
         heard: What `listen` heard.
@@ -66,7 +64,6 @@ def record(heard, ticks, instruction, folder):
         instruction: Of its task.
         folder: Where to.
     """
-    mirror, features = Mirror(), None
     (first, begin), (last, end) = ((tick.tick, to_ns(tick.header.stamp)) for tick in ticks)
     with EpisodeWriter(folder, {
             'episode_id': folder.name, 'robot': 'g1_01', 'task': 'restock', 'seed': str(SEED),
@@ -77,13 +74,6 @@ def record(heard, ticks, instruction, folder):
             message = deserialize_message(raw, kind)
             if not (begin <= stamp <= end and first <= getattr(message, 'tick', first) <= last):
                 continue
-            if topic == 'sim_state':
-                if mirror.follow(message):
-                    features = SceneFeatures(mirror.world)
-                found = FeaturesMessage(tick=message.tick, layout=LAYOUT,
-                                        values=features.values())
-                found.header = message.header
-                topic, kind, raw = 'scene_features', FeaturesMessage, serialize(found)
             name = f'{kind.__module__.partition(".")[0]}/msg/{kind.__name__}'
             writer.write(f'/g1_01/{topic}', name, bytes(raw), stamp)
         writer.close({'label': 'none', 'score': '0', 'steps': str(STEPS)})

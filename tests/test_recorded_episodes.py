@@ -23,7 +23,8 @@ from lwd_msgs.msg import Episode
 from lwd_rollout.runner import Setting, expert, run_episode
 from lwd_ros.qos import LATCHED
 
-PATIENCE = 55.0
+PATIENCE = 150.0
+pytestmark = pytest.mark.timeout(400)
 
 
 @pytest.fixture
@@ -87,6 +88,7 @@ def test_two_episodes_are_recorded_as_in_process(said, ros_domain, tmp_path):
         for key in ('task', 'instruction', 'distribution', 'features', 'score', 'label', 'steps'):
             assert custom[key] == there.metadata.custom[key], key
         counts = Counts(folder)
+        assert counts['joint_states'] == 4 * len(steps) - 3
         for name in ('tick', 'control_step', 'executed_command', 'scene_features'):
             assert counts[name] == len(steps), name
         assert counts['reward'] == 1
@@ -112,9 +114,15 @@ class Counts(dict):
                 assert sum(1 for _ in make_reader(file).iter_messages()) > 0
 
 
+def process(supervised, executable):
+    """Return the process of one of the nodes."""
+    return next(child for child in psutil.Process(supervised.pid).children(recursive=True)
+                if executable in ' '.join(child.cmdline()))
+
+
 def half_way(folder, until):
     """Return when some steps of an episode are on disk."""
-    while not any(path.stat().st_size > 50_000
+    while not any(path.stat().st_size > 120_000
                   for path in Path(folder, 'spool').glob('*/*/*.open')):
         assert time.monotonic() < until, 'nothing is being recorded'
         time.sleep(0.005)
@@ -124,8 +132,7 @@ def test_a_killed_recorder_keeps_what_it_had_and_goes_on(said, ros_domain, tmp_p
     supervised = robot(ros_domain, tmp_path, **{'recorder.session.episodes': 1})
     with supervised.running():
         said(lambda states: states)
-        recorder = next(child for child in psutil.Process(supervised.pid).children(recursive=True)
-                        if 'lwd_actor/recorder' in ' '.join(child.cmdline()))
+        recorder = process(supervised, 'lwd_actor/recorder')
         # Looked at so often because a robot in lockstep runs through its episode in seconds.
         half_way(tmp_path, time.monotonic() + PATIENCE)
         recorder.kill()
@@ -141,3 +148,27 @@ def test_a_killed_recorder_keeps_what_it_had_and_goes_on(said, ros_domain, tmp_p
     assert np.array_equal(steps.tick - steps.tick[0], np.arange(len(steps)))
     # What was interrupted is done again, with the same scene.
     assert EpisodeReader(again).metadata.custom['seed'] == reader.metadata.custom['seed'] == '7'
+
+
+def test_a_recorder_that_stands_still_for_a_while_loses_nothing(said, ros_domain, tmp_path):
+    """Not even what the middleware would have thrown away: the driver waits."""
+    supervised = robot(ros_domain, tmp_path, **{'recorder.session.episodes': 1})
+    with supervised.running():
+        said(lambda states: states)
+        recorder = process(supervised, 'lwd_actor/recorder')
+        half_way(tmp_path, time.monotonic() + PATIENCE)
+        recorder.suspend()
+        # As long as a robot in lockstep takes for a whole episode on a fast machine.
+        time.sleep(2.0)
+        recorder.resume()
+        said(lambda states: any(state.state == Episode.STATE_ENDED for state in states))
+    folder, = on_disk(tmp_path)
+    reader = EpisodeReader(folder)
+    steps = reader.steps()
+    assert 'lost' not in reader.metadata.custom
+    assert reader.metadata.custom['label'] == 'success'
+    assert np.array_equal(steps.tick - steps.tick[0], np.arange(len(steps)))
+    counts = Counts(folder)
+    for name in ('tick', 'control_step', 'executed_command', 'scene_features'):
+        assert counts[name] == len(steps), name
+    assert counts['joint_states'] == 4 * len(steps) - 3

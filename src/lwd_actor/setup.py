@@ -23,9 +23,10 @@ setup(
     extras_require={'test': ['pytest']},
     entry_points={'console_scripts': [
         'arbiter = lwd_actor.arbiter_node:main',
-        'recorder = lwd_actor.recorder_node:main',
+        'markers = lwd_actor.markers_node:main',
         'policy = lwd_actor.policy_node:main',
         'receiver = lwd_actor.receiver_node:main',
+        'recorder = lwd_actor.recorder_node:main',
         'sim_operator = lwd_actor.operator_node:main',
         'teleop = lwd_actor.teleop_node:main',
     ]},

@@ -13,7 +13,8 @@ setup(
     data_files=[
         ('share/ament_index/resource_index/packages', ['resource/' + package_name]),
         ('share/' + package_name, ['package.xml']),
-        ('share/' + package_name + '/config', glob('../../config/*.yaml')),
+        ('share/' + package_name + '/config', [
+            *glob('../../config/*.yaml'), '../../config/lwd.rviz']),
         ('share/' + package_name + '/launch', glob('../../launch/*.launch.py')),
     ],
     install_requires=['setuptools'],

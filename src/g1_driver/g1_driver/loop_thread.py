@@ -22,6 +22,9 @@ T = TypeVar('T')
 
 _CALL_TIMEOUT = 30.0
 _STOP_PATIENCE = 0.2
+# A publisher keeps the last hundred messages for whoever is slow, and joint states come four a
+# tick.
+_LEAD = 20
 _ENDED = 'the control loop has ended; restart the driver'
 # Left for filter and sending, out of the substep within which a command must come, s.
 _RESERVE = 0.001
@@ -67,6 +70,7 @@ class LoopThread:
         self._not_before_ns = -1
         self._observed_ns = -1
         self._awaited = False
+        self._recorded: int | None = None
         self._active = False
         self._stopping = False
         self._idle: threading.Event | None = None
@@ -90,6 +94,12 @@ class LoopThread:
         """Say whether anybody sends commands; without, lockstep does not wait its full time."""
         with self._changed:
             self._awaited = expected
+
+    def recorded(self, tick: int) -> None:
+        """Take how far a recorder has come: in lockstep it is not left far behind."""
+        with self._changed:
+            self._recorded = tick
+            self._changed.notify_all()
 
     def call(self, job: Callable[[], T]) -> T:
         """Run a job in the thread, between ticks, and return what it returns.
@@ -233,7 +243,22 @@ class LoopThread:
             except Exception as error:  # noqa: BLE001  belongs to the caller
                 future.set_exception(error)
 
+    def _await_recorder(self) -> bool:
+        """Let a recorder catch up; False if there is something else to do first."""
+        if self._lockstep_timeout is None:
+            return True
+        with self._changed:
+            done = self._changed.wait_for(
+                lambda: self._jobs or self._stopping or self._recorded is None
+                or self.loop.tick - self._recorded < _LEAD, timeout=self._lockstep_timeout)
+            if not done:
+                # It has died; another one will be heard.
+                self._recorded = None
+            return not self._jobs and not self._stopping
+
     def _tick(self) -> None:
+        if not self._await_recorder():
+            return
         observation = self.loop.observe()
         self._observed_ns = observation.stamp_ns
         self._listener.observed(observation)

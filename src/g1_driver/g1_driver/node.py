@@ -10,7 +10,7 @@ from pathlib import Path
 
 import rclpy
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from std_msgs.msg import Bool
+from std_msgs.msg import Bool, UInt64
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
@@ -82,6 +82,8 @@ class DriverNode(LifecycleNode):
     def _serve(self) -> None:
         self.create_subscription(JointTrajectory, 'joint_command', self._on_command, COMMAND)
         self.create_subscription(Bool, 'emergency_stop', self._on_emergency_stop, RECORD)
+        if self.config.mode == LOCKSTEP:
+            self.create_subscription(UInt64, 'recorded', self._on_recorded, COMMAND)
         self.create_service(Trigger, 'estop', self._on_estop)
         self.create_service(Trigger, 'release_estop', self._on_release)
         self.create_service(Reset, 'reset', self._on_reset)
@@ -206,6 +208,10 @@ class DriverNode(LifecycleNode):
     def _on_command(self, message: JointTrajectory) -> None:
         if self._thread is not None:
             self._thread.offer(messages.command(message))
+
+    def _on_recorded(self, message: UInt64) -> None:
+        if self._thread is not None:
+            self._thread.recorded(message.data)
 
     def _on_emergency_stop(self, message: Bool) -> None:
         if message.data:

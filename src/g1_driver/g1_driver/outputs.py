@@ -34,8 +34,9 @@ class Outputs:
         self._quality = config.cameras.jpeg_quality
         names = config.cameras.names
         self._virtual = config.mode == LOCKSTEP
-        # Lockstep loses nothing, however busy the machine: who asks for every image gets it.
-        stream = RECORD if self._virtual else SENSOR
+        # Who only wants the newest asks for no more; who records asks for every one and gets it,
+        # however busy the machine. It never makes the driver wait: the oldest is overwritten.
+        stream = RECORD
         self._states = node.create_publisher(JointState, 'joint_states', stream)
         self._images = {
             name: node.create_publisher(CompressedImage, f'{name}/image_raw/compressed', stream)

@@ -15,7 +15,7 @@ from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, JointState
-from std_msgs.msg import Bool, String
+from std_msgs.msg import Bool, String, UInt64
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory
 
@@ -447,3 +447,27 @@ def test_a_robot_that_cannot_be_configured_says_why(graph, parameters, text, mon
     graph.add(DriverNode, **parameters)
     graph.until(lambda: reports and reports[-1].status[0].level == DiagnosticStatus.ERROR)
     assert text in reports[-1].status[0].message
+
+
+def test_in_lockstep_it_does_not_run_away_from_a_recorder(graph):
+    _, ticks, *_ = start(graph, 'sim', mode='lockstep', lockstep_timeout=60.0)
+    recorded = graph.client.create_publisher(UInt64, 'recorded', COMMAND)
+    graph.until(lambda: recorded.get_subscription_count() > 0, 'the driver')
+    far = ticks[-1].tick + 50
+    recorded.publish(UInt64(data=far))
+    graph.until(lambda: ticks[-1].tick == far + 20, 'the end of its lead')
+    # It would have gone on within this time: nobody answers, and it waits 1/30 s for a tick's
+    # command.
+    with pytest.raises(AssertionError, match='did not come true'):
+        graph.until(lambda: ticks[-1].tick > far + 20, 'more', patience=0.5)
+    recorded.publish(UInt64(data=far + 5))
+    graph.until(lambda: ticks[-1].tick == far + 25, 'five more')
+
+
+def test_a_recorder_that_died_is_not_waited_for_for_ever(graph):
+    _, ticks, *_ = start(graph, 'sim', mode='lockstep', lockstep_timeout=0.5)
+    recorded = graph.client.create_publisher(UInt64, 'recorded', COMMAND)
+    graph.until(lambda: recorded.get_subscription_count() > 0, 'the driver')
+    far = ticks[-1].tick + 5
+    recorded.publish(UInt64(data=far))
+    graph.until(lambda: ticks[-1].tick > far + 40, 'ticks again')

@@ -90,6 +90,11 @@ class ActionQueue:
         return len(self._chunk.commands) - self._next
 
     @property
+    def starving(self) -> int:
+        """Ticks that have gone by without an action of their own since the last real one."""
+        return self._padded
+
+    @property
     def taken(self) -> int:
         """Actions taken from the present chunk, those that it had in common with the last too."""
         return self._next

@@ -20,7 +20,7 @@ from rclpy.serialization import deserialize_message
 from lwd_actor.errors import EpisodeError
 from lwd_actor.recording import custom
 from lwd_actor.recording.bounds import TickInfo
-from lwd_actor.recording.robot import RobotNow
+from lwd_actor.recording.last_heard import LastHeard
 from lwd_actor.recording.sink import Progress, Sink
 from lwd_actor.recording.spool import Spool
 from lwd_actor.recording.state import EpisodeState, Label, Verdict, reward
@@ -85,7 +85,7 @@ class Episodes:
         self.finished = 0
         self.lost: Counter[str] = Counter()
         """By stream, over all episodes: messages that never came."""
-        self.robot = RobotNow(clock)
+        self.robot = LastHeard(clock)
         self.heard_at = -1e9
         """When the last tick came, by the clock."""
         self._name_of_robot, self._spool, self._sink = robot, spool, sink

@@ -11,11 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lwd_actor.action_queue import Mark
-from lwd_actor.errors import ActorError
 from lwd_actor.policies.base import ChunkPolicy
-from lwd_actor.sight import Eyes, Sight
+from lwd_actor.sight import Sight, look
 from lwd_policy.continuation import Committed
-from lwd_policy.errors import PolicyError
 from lwd_policy.observation import Observation
 
 Array = NDArray[np.float64]
@@ -53,7 +51,6 @@ class Thinker:
 
     def __init__(self) -> None:
         """Begin before the first question."""
-        self._eyes = Eyes()
         self._begun: tuple[ChunkPolicy, int, int] | None = None
 
     def answer(self, question: Question) -> Answer:
@@ -66,10 +63,9 @@ class Thinker:
             if scene != self._begun:
                 policy.reset(question.seed)
                 self._begun = scene
-            observation = self._eyes.look(sight)
+            observation = look(sight, policy.needs)
             commands = policy.infer(observation, question.committed)
-        except (ActorError, PolicyError, RuntimeError) as error:
-            # PyTorch says RuntimeError when it runs out of memory or a kernel fails.
+        except Exception as error:  # noqa: BLE001  whatever fails in a policy, the robot holds
             return Answer(question, np.zeros((0, 16)), time.perf_counter() - began, error,
                           observation)
         return Answer(

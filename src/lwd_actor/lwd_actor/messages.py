@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import array
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +13,12 @@ from g1_description.joints import COMMAND_NAMES
 from lwd_actor.errors import ProposalError
 from lwd_actor.intervention import InterventionState
 from lwd_actor.proposal import Decision, Proposal, Seen, Source
-from lwd_msgs.msg import ControlStep, Intervention, Tick
+from lwd_msgs.msg import ActionChunk, ControlStep, Intervention, Tick
 from lwd_ros.convert import to_ns, to_time
+
+if TYPE_CHECKING:
+    # Brings PyTorch, which an arbiter does not need.
+    from lwd_actor.inference import Answer
 
 Array = NDArray[np.float64]
 
@@ -77,4 +82,18 @@ def intervention(
     message.header.frame_id = BASE
     message.begin = to_time(state.begin_ns)
     message.end = to_time(state.end_ns)
+    return message
+
+
+def action_chunk(answer: Answer, number: int) -> ActionChunk:
+    """Return the message of an inference, the so many-th."""
+    sight, committed = answer.question.sight, answer.question.committed
+    message = ActionChunk(
+        chunk_id=number, first_tick=sight.tick, policy_version=answer.question.policy.version,
+        instruction=sight.instruction, horizon=len(answer.commands), joint_names=_NAMES,
+        committed=0 if committed is None else committed.fixed,
+        inference_seconds=answer.seconds)
+    message.header.stamp = to_time(sight.stamp_ns)
+    message.header.frame_id = BASE
+    message.positions = array.array('d', answer.commands.ravel())
     return message

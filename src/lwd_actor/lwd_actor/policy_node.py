@@ -3,14 +3,11 @@
 
 from __future__ import annotations
 
-import array
 import sys
-from pathlib import Path
 
 import torch
 from rclpy.node import Node
 
-from g1_description.joints import COMMAND_NAMES
 from g1_driver.config import LOCKSTEP
 from lwd_actor import messages
 from lwd_actor.action_queue import Action
@@ -18,41 +15,24 @@ from lwd_actor.control import Control
 from lwd_actor.errors import ObservationError
 from lwd_actor.inference import Answer
 from lwd_actor.pilot import Pilot
-from lwd_actor.policies import flow_file
 from lwd_actor.policies.base import ChunkPolicy
+from lwd_actor.policies.source import source_of
 from lwd_actor.policy_config import PolicyNodeConfig
+from lwd_actor.policy_health import PolicyHealth
 from lwd_actor.proposal import Proposal, Source
 from lwd_actor.sight_feed import SightFeed
-from lwd_actor.supply import Folder, ShelfSource, Supply
-from lwd_actor.supply import Source as PolicySource
+from lwd_actor.supply import Supply
 from lwd_msgs.msg import ActionChunk, ControlStep, Tick
 from lwd_policy.errors import LayoutError
-from lwd_policy.shelf import Shelf
-from lwd_ros.convert import to_ns, to_time
-from lwd_ros.diagnostics import ERROR, OK, WARN, Diagnostics, Health
-from lwd_ros.errors import ParameterError
+from lwd_ros.convert import to_ns
+from lwd_ros.diagnostics import Diagnostics, Health
 from lwd_ros.parameters import declare
 from lwd_ros.process import run
 from lwd_ros.qos import COMMAND, RECORD
 
 _SWITCH = 0.001
-
-
-def _source(config: PolicyNodeConfig) -> PolicySource:
-    if config.remote:
-        if config.policy or config.shelf:
-            raise ParameterError(
-                f'remote is {config.remote!r}, but there is a policy or a shelf too; name either '
-                'a server or folders')
-        from lwd_actor.policies.remote import Server
-        return Server(config.remote)
-    first = Path(config.policy) if config.policy else None
-    if config.shelf:
-        return ShelfSource(Shelf(Path(config.shelf)), first, flow_file.load)
-    if first is None:
-        raise ParameterError(
-            'there is no policy: give the folder of one (policy), a shelf, or a server (remote)')
-    return Folder(first, flow_file.load)
+# A tick's own command may be out when the tick is taken here, the next one's may not.
+_BEHIND = 2
 
 
 class PolicyNode(Node):
@@ -62,7 +42,7 @@ class PolicyNode(Node):
         """Subscribe to the robot of this namespace; the policy is loaded beside."""
         super().__init__('policy', **options)
         self.config = declare(self, PolicyNodeConfig)
-        source = _source(self.config)
+        source = source_of(self.config)
         torch.set_num_threads(self.config.threads)
         self._lockstep = self.config.mode == LOCKSTEP
         self.pilot = Pilot(
@@ -74,7 +54,7 @@ class PolicyNode(Node):
         self._asked = False
         self._proposed: set[int] = set()
         self._trouble = self._misfit = ''
-        self._answered = self._swaps = 0
+        self.answered = self.swaps = 0
         self._commands = self.create_publisher(ControlStep, 'policy_command', COMMAND)
         self._chunks = self.create_publisher(ActionChunk, 'action_chunk', RECORD)
         # Before the tick: when both are there, what it refers to is known first.
@@ -83,8 +63,9 @@ class PolicyNode(Node):
             reliable=self._lockstep, arrived=self._on_arrival)
         self.create_subscription(ControlStep, 'control_step', self._on_step, RECORD)
         self.create_subscription(Tick, 'tick', self._on_tick, RECORD)
-        self._diagnostics = Diagnostics(self, self._health, hardware_id=self.config.robot)
+        self._diagnostics = Diagnostics(self, self.health, hardware_id=self.config.robot)
         self.supply = Supply(source, retry=bool(self.config.remote))
+        self._judge = PolicyHealth(self.pilot, self.supply, self.feed, self.control)
 
     # --- what comes in
 
@@ -126,7 +107,7 @@ class PolicyNode(Node):
             if self._lockstep and not self._knows_control(tick):
                 return
             self._asked = True
-            contested = self.feed.contested()
+            contested = self.feed.contested() or self._overtaken(tick)
             whose = self.control.theirs(self.feed.executed)
             if contested or whose or self.control.ignored:
                 self.pilot.interrupt()
@@ -145,6 +126,17 @@ class PolicyNode(Node):
         """Whether it is known who was in control in the tick before, where there was one."""
         first = self.feed.first_tick in (tick.tick, -1)
         return first or self.control.tick >= tick.tick - 1
+
+    def _overtaken(self, tick: Tick) -> str:
+        """Return that the robot went on without this node, as while it was stopped, or nothing.
+
+        What was planned before is of the past; the ticks that piled up are no progress.
+        """
+        executed = self.feed.executed
+        if executed is None or executed.tick < tick.tick + _BEHIND:
+            return ''
+        return (f'tick {tick.tick} comes when {executed.tick} is over: this node does not get the '
+                'processor')
 
     def _show(self) -> None:
         """Show the policy the tick's sight, if it is complete."""
@@ -171,7 +163,7 @@ class PolicyNode(Node):
                 action.chunk, action.index)
             self._proposed.add(tick.tick)
         self._commands.publish(messages.control_step(proposal, to_ns(tick.header.stamp)))
-        self._answered += 1
+        self.answered += 1
 
     # --- policies
 
@@ -186,7 +178,7 @@ class PolicyNode(Node):
             before.close()
         self.feed.need(policy.needs)
         self.pilot.change(policy)
-        self._swaps += 1
+        self.swaps += 1
         self.get_logger().info(f'runs policy {policy.version[:12]}')
 
     def _on_answer(self, answer: Answer) -> None:
@@ -195,17 +187,7 @@ class PolicyNode(Node):
             self._failed(question.policy, answer.error)
             return
         self._misfit = ''
-        sight, policy = question.sight, question.policy
-        message = ActionChunk(
-            chunk_id=self.pilot.chunks + 1, first_tick=sight.tick,
-            policy_version=policy.version, instruction=sight.instruction,
-            horizon=len(answer.commands), joint_names=list(COMMAND_NAMES),
-            committed=0 if question.committed is None else question.committed.fixed,
-            inference_seconds=answer.seconds)
-        message.header.stamp = to_time(sight.stamp_ns)
-        message.header.frame_id = messages.BASE
-        message.positions = array.array('d', answer.commands.ravel())
-        self._chunks.publish(message)
+        self._chunks.publish(messages.action_chunk(answer, self.pilot.chunks + 1))
 
     def _failed(self, policy: ChunkPolicy, error: Exception) -> None:
         """Put a policy out of use that cannot be followed; what ran before it comes back."""
@@ -223,36 +205,11 @@ class PolicyNode(Node):
         self.pilot.change(back)
         policy.close()
 
-    # --- health
-
-    def _health(self) -> Health:
-        pilot = self.pilot
-        running = '' if pilot.policy is None else pilot.policy.version
-        values: dict[str, object] = {
-            'running version': running, 'loading': self.supply.loading, 'swaps': self._swaps,
-            'chunks': pilot.chunks, 'answered': self._answered,
-            'starved ticks': pilot.queue.starved,
-            'delay (ticks)': max(pilot.delays, default=0),
-            **{f'refused {name}': reason for name, reason in self.supply.refused.items()}}
-        if pilot.times:
-            values['inference p50 (ms)'] = round(1e3 * pilot.seconds(0.5), 1)
-            values['inference p99 (ms)'] = round(1e3 * pilot.seconds(0.99), 1)
-        trouble = self._trouble or self.feed.trouble() or self._misfit
-        if pilot.policy is None:
-            if self.supply.refused:
-                name, reason = next(iter(self.supply.refused.items()))
-                return Health(ERROR, f'holds: {name} is refused: {reason}', values)
-            return Health(WARN, f'holds: loading {self.supply.loading or "nothing yet"}', values)
-        if trouble:
-            return Health(ERROR, trouble, values)
-        if not self.feed.instruction:
-            return Health(WARN, 'holds: no instruction; start an episode, set a task, or set the '
-                          'parameter instruction', values)
-        if self.supply.refused:
-            name, reason = next(iter(self.supply.refused.items()))
-            return Health(WARN, f'{name} is refused: {reason}', values)
-        whose = self.control.theirs(self.feed.executed)
-        return Health(OK, f'waits: {whose} is in control' if whose else 'drives', values)
+    def health(self) -> Health:
+        """Return how the node is."""
+        return self._judge(
+            self._trouble or self.feed.trouble() or self._misfit, answered=self.answered,
+            swaps=self.swaps)
 
     def destroy_node(self) -> None:
         """End the threads, then let go of the middleware."""

@@ -108,8 +108,8 @@ class ReceiverNode(Node):
             raise ParameterError(f'parameter shelf: {error}') from error
         self._watch = FaultWatch(config.faults)
         self.receiver = Receiver(
-            self._shelf, keys, judge or Trial(config.trial), rank=config.rank or rank_of(config.robot),
-            config=config.receiver, on_change=self._changed)
+            self._shelf, keys, judge or Trial(config.trial), config=config.receiver,
+            rank=config.rank or rank_of(config.robot), on_change=self._changed)
         self._ran: set[str] = set()
         self._trouble = ''
         self._asked: Any = None

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -14,57 +13,35 @@ from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
 from rclpy.task import Future
+from sensor_msgs.msg import Joy
+from std_msgs.msg import UInt64
 
-from g1_description.cameras import CAMERA_NAMES
-from lwd_actor.episodes import EpisodeRules, Episodes, Phase
+from lwd_actor.episodes import Episodes, Phase
 from lwd_actor.errors import EpisodeError, RecordingError
+from lwd_actor.publishers import trouble
+from lwd_actor.recorder_config import RecorderConfig
 from lwd_actor.recording.sink import Sink
 from lwd_actor.recording.spool import INTERRUPTED, Spool, default_spool
 from lwd_actor.recording.state import EpisodeState, Label, Verdict, verdict
 from lwd_actor.recording.streams import Stream, streams
-from lwd_actor.session import Act, Session, SessionConfig, Wish
+from lwd_actor.session import Act, Session, Wish
 from lwd_msgs.msg import ControlStep, Episode
 from lwd_msgs.srv import EndEpisode, LabelEpisode, Reset, SetTask, StartEpisode
 from lwd_ros.diagnostics import ERROR, OK, WARN, Diagnostics, Health
-from lwd_ros.errors import ParameterError, alternatives
+from lwd_ros.errors import ParameterError
 from lwd_ros.parameters import declare
 from lwd_ros.process import run
-from lwd_ros.qos import LATCHED
+from lwd_ros.qos import COMMAND, LATCHED, RECORD
 
-# What a lockstep driver can send while this node does not get the processor.
-_DEPTH = 2000
+# What a robot can send while this node does not get the processor.
+_EVERY = QoSProfile(
+    history=HistoryPolicy.KEEP_LAST, depth=2000, reliability=ReliabilityPolicy.RELIABLE)
 _FRESH = 5.0
+# Ticks between two words to the driver of how far we have come.
+_CREDIT = 5
+_ANY = 2**63
+_QUIET = 0.5
 _ACKNOWLEDGE = Duration(seconds=1)
-
-
-@dataclass(frozen=True)
-class RecorderConfig:
-    """Parameters of the episode manager and recorder."""
-
-    robot: str = 'g1_01'
-    """The robot's name: of its folder in the spool, and in its topics as recorded."""
-    spool: str = ''
-    """Folder for episodes: <spool>/<robot>/<episode>/; empty: ~/.ros/lwd/spool."""
-    cameras: tuple[str, ...] = CAMERA_NAMES
-    """Whose images are recorded."""
-    lockstep: bool = False
-    """Whether the driver runs in lockstep: everything is then sent reliably, and waited for."""
-    segment_seconds: float = field(default=10.0, metadata={'range': (0.5, 3600.0)})
-    """Length of a segment, s of the robot's time."""
-    queue_mb: int = field(default=64, metadata={'range': (1, 65536)})
-    """What may wait for a slow disk, MB; more is dropped and counted."""
-    min_free_gb: float = field(default=2.0, metadata={'range': (0.0, 1e6)})
-    """With less free on the disk the episode ends, and none is started, GB."""
-    auto: bool = False
-    """Record episode after episode by itself, as session says."""
-    rules: EpisodeRules = field(default_factory=EpisodeRules)
-    session: SessionConfig = field(default_factory=SessionConfig)
-
-    def __post_init__(self) -> None:
-        for name in self.cameras:
-            if name not in CAMERA_NAMES:
-                raise ValueError(
-                    f'cameras: unknown camera {name!r}{alternatives(name, CAMERA_NAMES)}')
 
 
 class RecorderNode(Node):
@@ -98,11 +75,16 @@ class RecorderNode(Node):
         self._own: set[str] = set()
         self._states = self.create_publisher(Episode, 'episode', LATCHED)
         self.create_subscription(Episode, 'episode', self._on_state, LATCHED)
+        # A driver in lockstep does not run away from its recorder.
+        self._recorded = self.create_publisher(UInt64, 'recorded', COMMAND)
         self._recover()
         for stream in self._streams:
             self.create_subscription(
                 stream.kind, stream.name, partial(self._on_message, stream),
-                self._quality(stream), raw=True)
+                LATCHED if stream.name == 'task' else _EVERY, raw=True)
+        self._pressed = False
+        if config.start_button >= 0:
+            self.create_subscription(Joy, 'joy', self._on_joy, RECORD)
         self.create_service(StartEpisode, 'start_episode', self._on_start)
         self.create_service(EndEpisode, 'end_episode', self._on_end)
         self.create_service(LabelEpisode, 'label_episode', self._on_label)
@@ -114,15 +96,6 @@ class RecorderNode(Node):
         self._timer = self.create_timer(0.05, self._poll)
         self._diagnostics = Diagnostics(self, self._health, hardware_id=config.robot)
 
-    def _quality(self, stream: Stream) -> QoSProfile:
-        if stream.name == 'task':
-            return LATCHED
-        best_effort = stream.sensor and not self.config.lockstep
-        return QoSProfile(
-            history=HistoryPolicy.KEEP_LAST, depth=_DEPTH,
-            reliability=ReliabilityPolicy.BEST_EFFORT if best_effort
-            else ReliabilityPolicy.RELIABLE)
-
     def _recover(self) -> None:
         for name, metadata in self._spool.recover():
             count = sum(segment.count for segment in metadata.segments)
@@ -133,6 +106,9 @@ class RecorderNode(Node):
                 metadata.custom.get('instruction', ''), Episode.STATE_RECOVERED,
                 segments=len(metadata.segments), begin_ns=metadata.begin_ns,
                 end_ns=metadata.end_ns, stamp_ns=metadata.end_ns, detail=INTERRUPTED))
+
+        for why in self._spool.unrecovered:
+            self._log.error(why)
 
     def _changed(self, state: EpisodeState) -> None:
         self._own.add(state.episode_id)
@@ -152,6 +128,27 @@ class RecorderNode(Node):
             return
         if stream.name == 'control_step':
             self._step = data
+        elif stream.name == 'tick' and self.config.lockstep:
+            tick = self.episodes.robot.tick
+            if tick is not None and tick.tick % _CREDIT == 0:
+                self._recorded.publish(UInt64(data=tick.tick))
+
+    def _on_joy(self, message: Joy) -> None:
+        button = self.config.start_button
+        before, self._pressed = self._pressed, (
+            button < len(message.buttons) and bool(message.buttons[button]))
+        if self._pressed and not before:
+            try:
+                self._start(StartEpisode.Request())
+            except EpisodeError as error:
+                self._log.error(str(error))
+
+    def _start(self, request: StartEpisode.Request) -> str:
+        if self.session is not None and not self.session.over:
+            raise EpisodeError(
+                'this robot records by itself (auto is true); start the recorder with auto=false '
+                'for episodes on demand')
+        return self.episodes.start(request.task, request.instruction, request.operator_id)
 
     # --- services
 
@@ -159,12 +156,7 @@ class RecorderNode(Node):
         self, request: StartEpisode.Request, response: StartEpisode.Response,
     ) -> StartEpisode.Response:
         try:
-            if self.session is not None and not self.session.over:
-                raise EpisodeError(
-                    'this robot records by itself (auto is true); start the recorder with '
-                    'auto=false for episodes on demand')
-            response.episode_id = self.episodes.start(
-                request.task, request.instruction, request.operator_id)
+            response.episode_id = self._start(request)
             response.success = True
             response.message = 'begins with the next control step'
         except EpisodeError as error:
@@ -199,6 +191,9 @@ class RecorderNode(Node):
 
     def _poll(self) -> None:
         self.episodes.poll()
+        if self.config.lockstep and time.monotonic() - self.episodes.heard_at > _QUIET:
+            # All that was sent has been taken: a driver that waits for a killed recorder goes on.
+            self._recorded.publish(UInt64(data=_ANY))
         if self.session is not None and (wish := self.session.poll()) is not None:
             self._fulfil(wish)
 
@@ -222,17 +217,8 @@ class RecorderNode(Node):
 
     def _obstacle(self) -> str:
         """Return why the robot cannot be recorded now: a topic is silent, or has two speakers."""
-        for stream in self._streams:
-            topic = self.resolve_topic_name(stream.name)
-            speakers = [f'{found.node_namespace.rstrip("/")}/{found.node_name}'
-                        for found in self.get_publishers_info_by_topic(topic)]
-            if stream.required and not speakers:
-                return f'nobody publishes {topic}; is its node running?'
-            # A killed node stays in the graph for a while: one name twice is a matter of what
-            # it says.
-            if stream.single and (len(set(speakers)) > 1 or (
-                    len(speakers) > 1 and self.episodes.robot.doubled(stream.name))):
-                return f'two publishers on {topic} ({", ".join(speakers)}); stop all but one'
+        if (why := trouble(self, self._streams, self.episodes.robot.doubled)):
+            return why
         if self._foreign:
             return f'another recorder runs episode {self._foreign}; stop it'
         return ''
@@ -272,8 +258,8 @@ class RecorderNode(Node):
             values['session'] = f'{self.session.done} of {self.config.session.episodes or "many"}'
         if (trouble := self._spool.trouble()):
             return Health(ERROR, trouble, values)
-        if self._damaged:
-            return Health(ERROR, self._damaged, values)
+        if (wrong := self._damaged or '; '.join(self._spool.unrecovered)):
+            return Health(ERROR, wrong, values)
         if self.sink.dropped or episodes.lost:
             return Health(
                 WARN, f'{sum(self.sink.dropped.values())} messages dropped, '

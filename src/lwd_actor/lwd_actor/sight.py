@@ -13,12 +13,11 @@ from sensor_msgs.msg import CompressedImage
 
 from g1_driver.errors import DriverError
 from g1_driver.images import from_jpeg
-from g1_driver.mirror import Mirror
-from g1_sim.errors import SimError
-from g1_sim.features import SceneFeatures
 from lwd_actor.errors import ObservationError
+from lwd_actor.policies.base import Needs
 from lwd_actor.proposal import Seen
-from lwd_msgs.msg import SimState
+from lwd_msgs.msg import SceneFeatures
+from lwd_policy.errors import LayoutError
 from lwd_policy.observation import Observation, single
 
 Array = NDArray[np.float64]
@@ -42,44 +41,40 @@ class Sight:
     """Of a simulated scene; -1 without."""
     images: Mapping[str, bytes] = field(default_factory=dict)
     """By camera: a serialised sensor_msgs/CompressedImage."""
-    sim_state: bytes | None = None
-    """A serialised lwd_msgs/SimState."""
+    scene: bytes | None = None
+    """A serialised lwd_msgs/SceneFeatures, of a simulated scene."""
 
 
-class Eyes:
-    """Decodes images and rebuilds simulated scenes. Used from one thread."""
+def look(sight: Sight, needs: Needs) -> Observation:
+    """Return the tensors of a sight: those that replay returns for the same step.
 
-    def __init__(self) -> None:
-        """Begin before the first look."""
-        self._mirror = Mirror()
-        self._features: SceneFeatures | None = None
+    Args:
+        sight: What there is to see.
+        needs: Of the policy that will see it.
 
-    def look(self, sight: Sight) -> Observation:
-        """Return the tensors of a sight: those that replay returns for the same step.
+    Raises:
+        ObservationError: An image is no image.
+        LayoutError: The scene's features are of another layout than the policy's.
+    """
+    return single(
+        sight.state, sight.sent, sight.instruction, scene=_scene(sight, needs.scene),
+        images={name: _image(name, raw) for name, raw in sight.images.items()})
 
-        Raises:
-            ObservationError: An image is no image, or a scene cannot be rebuilt.
-        """
-        return single(sight.state, sight.sent, sight.instruction, scene=self._scene(sight),
-                      images={name: self._image(name, raw) for name, raw in sight.images.items()})
 
-    @staticmethod
-    def _image(camera: str, raw: bytes) -> NDArray[np.uint8]:
-        message = deserialize_message(raw, CompressedImage)
-        try:
-            return from_jpeg(bytes(message.data))
-        except DriverError as error:
-            raise ObservationError(
-                f'the image on {camera}/image_raw/compressed cannot be decoded: {error}'
-            ) from error
+def _image(camera: str, raw: bytes) -> NDArray[np.uint8]:
+    message = deserialize_message(raw, CompressedImage)
+    try:
+        return from_jpeg(bytes(message.data))
+    except DriverError as error:
+        raise ObservationError(
+            f'the image on {camera}/image_raw/compressed cannot be decoded: {error}') from error
 
-    def _scene(self, sight: Sight) -> NDArray[np.float32] | None:
-        if sight.sim_state is None:
-            return None
-        try:
-            new = self._mirror.follow(deserialize_message(sight.sim_state, SimState))
-            if new or self._features is None:
-                self._features = SceneFeatures(self._mirror.world)
-        except SimError as error:
-            raise ObservationError(f'the scene of sim_state cannot be rebuilt: {error}') from error
-        return self._features.values()
+
+def _scene(sight: Sight, layout: str) -> NDArray[np.float32] | None:
+    if sight.scene is None:
+        return None
+    message = deserialize_message(sight.scene, SceneFeatures)
+    if message.layout != layout:
+        raise LayoutError(
+            f'scene_features is of layout {message.layout!r}; the policy sees {layout!r}')
+    return np.asarray(message.values, dtype=np.float32)

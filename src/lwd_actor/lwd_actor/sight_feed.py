@@ -25,14 +25,14 @@ from lwd_actor.policies.base import Needs
 from lwd_actor.policy_config import SightConfig
 from lwd_actor.sight import Sight
 from lwd_actor.stamped import Stamped
-from lwd_msgs.msg import Episode, ExecutedCommand, SimState, Task, Tick
+from lwd_msgs.msg import Episode, ExecutedCommand, SceneFeatures, Task, Tick
 from lwd_ros.convert import to_ns
 from lwd_ros.qos import LATCHED, RECORD, SENSOR_RECORD
 
 Array = NDArray[np.float64]
 
 _JOINTS = 'joint_states'
-_SCENE = 'sim_state'
+_SCENE = 'scene_features'
 _DEPTH = {_JOINTS: 32, _SCENE: 4}
 _IMAGES = 8
 _COMMANDS = 16
@@ -98,7 +98,7 @@ class SightFeed:
         wanted: dict[str, type[Any]] = {
             image_topic(camera): CompressedImage for camera in needs.cameras}
         if needs.scene:
-            wanted[_SCENE] = SimState
+            wanted[_SCENE] = SceneFeatures
         for topic, kind in wanted.items():
             if topic not in self._streams:
                 self._subscribe(topic, kind)

@@ -4,33 +4,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from pathlib import Path
-from typing import Protocol
 
 from lwd_actor.errors import ActorError
 from lwd_actor.policies.base import ChunkPolicy
+from lwd_actor.policies.source import Source
 from lwd_policy.errors import PolicyError
-from lwd_policy.shelf import Shelf
 
 POLL = 0.2
 """s between looks at the shelf."""
 _RETRY_POLLS = 10
 _SHELF = 'shelf'
-
-
-class Source(Protocol):
-    """Where policies come from."""
-
-    def current(self) -> str | None:
-        """Return the name of the policy that should run; None if there is none."""
-
-    def load(self, name: str) -> ChunkPolicy:
-        """Return it, loaded and warm.
-
-        Raises:
-            PolicyError, ActorError: It cannot be used here.
-        """
 
 
 class Supply:
@@ -105,8 +88,8 @@ class Supply:
             self._tried = self.loading = name
         try:
             policy = self._source.load(name)
-        except (PolicyError, ActorError, RuntimeError, OSError) as error:
-            self.refuse(name, str(error))
+        except Exception as error:  # noqa: BLE001  whatever is wrong with it, others may be right
+            self.refuse(name, str(error) or type(error).__name__)
             return
         finally:
             self.loading = ''
@@ -117,39 +100,3 @@ class Supply:
             before, self._ready = self._ready, policy
         if before is not None:
             before.close()
-
-
-class ShelfSource:
-    """What a robot's shelf says is to run; before it says anything, a policy to begin with."""
-
-    def __init__(
-        self, shelf: Shelf, first: Path | None, load: Callable[[Path], ChunkPolicy],
-    ) -> None:
-        """Load from a shelf, and from the folder `first` while it names none."""
-        self._shelf, self._first, self._load = shelf, first, load
-
-    def current(self) -> str | None:
-        """Return the version to run, or the folder to begin with."""
-        return self._shelf.current() or (None if self._first is None else str(self._first))
-
-    def load(self, name: str) -> ChunkPolicy:
-        """Return a version, or the policy to begin with."""
-        first = self._first is not None and name == str(self._first)
-        return self._load(Path(name) if first else self._shelf.path(name))
-
-
-class Folder:
-    """One policy, in a folder."""
-
-    def __init__(self, folder: Path, load: Callable[[Path], ChunkPolicy]) -> None:
-        """Load from a folder."""
-        self._folder, self._load = folder, load
-
-    def current(self) -> str | None:
-        """Return the folder."""
-        return str(self._folder)
-
-    def load(self, name: str) -> ChunkPolicy:
-        """Return its policy."""
-        del name
-        return self._load(self._folder)

@@ -157,7 +157,7 @@ class Puppet:
         return self.until(lambda proposal: len(proposal.positions), 'driving')
 
     def health(self):
-        return self.node._health()
+        return self.node.health()
 
     def close(self):
         self.graph.close()

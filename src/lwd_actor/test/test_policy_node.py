@@ -133,6 +133,34 @@ def test_nothing_is_planned_while_the_robot_is_stopped_or_goes_home(puppet, poli
     assert found.node.pilot.queue.left == 0
 
 
+def test_ticks_that_piled_up_are_no_progress(puppet, policy):
+    found = started(puppet, policy)
+    found.play(5)
+    # The robot went on without the node, as while the node was stopped.
+    found.until(lambda step: found.node.feed.executed.tick == found.number - 1, 'news', ticks=3)
+    found.node.feed.executed.tick += 40
+    found.silent.add('executed_command')
+    assert not len(found.tick().positions)
+    assert found.node.pilot.queue.left == 0
+    assert 'this node does not get the processor' in found.health().message
+    found.silent.clear()
+    assert found.driven().chunk_index == 0
+
+
+def test_a_failure_that_nobody_thought_of_is_a_hold_too(puppet, policy):
+    found = started(puppet, policy)
+    found.settle()
+
+    def stumble(observation, committed):
+        raise KeyError('shelf of pans')
+
+    found.node.pilot.policy.infer = stumble
+    found.until(lambda step: not len(step.positions), 'hold')
+    health = found.health()
+    assert health.level == ERROR
+    assert 'shelf of pans' in health.message
+
+
 def test_a_camera_that_stops_is_named_and_the_robot_holds(puppet, policy):
     found = started(puppet, policy)
     found.silent.add(HEAD)
@@ -291,3 +319,21 @@ def test_a_node_refuses_parameters_that_cannot_be_right(puppet, parameters, reas
     found = puppet()
     with pytest.raises(ParameterError, match=reason):
         found.graph.add(PolicyNode, **parameters)
+
+
+def test_starving_is_said_with_the_time_of_an_inference(puppet, policy):
+    found = started(puppet, policy)
+    found.settle()
+    gate, infer = threading.Event(), found.node.pilot.policy.infer
+
+    def slow(observation, committed):
+        gate.wait(30.0)
+        return infer(observation, committed)
+
+    found.node.pilot.policy.infer = slow
+    for _ in range(40):
+        found.tick()
+    health = found.health()
+    assert health.level == WARN
+    assert 'ticks had no action: an inference takes' in health.message
+    gate.set()

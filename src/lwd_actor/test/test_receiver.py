@@ -159,6 +159,26 @@ def test_late_joiner_asks_for_full_weights_at_once(robot, learner):
     assert robot.current == learner.versions[2]
 
 
+def test_payload_that_is_not_there_any_more_is_asked_for_in_full(robot, learner):
+    robot.take(*learner.offer(0))
+    delta, parts = learner.offer(1, base=0)
+    robot.receiver.manifest(delta)
+    send(robot.receiver, delta, parts, [0])
+    robot.now += 5.0
+    robot.receiver.unavailable(robot.receiver.wanted())
+    robot.now += 5.0
+    assert robot.receiver.wanted().payload_sha256 == ''
+    # The rest comes all the same, or all of it anew.
+    send(robot.receiver, delta, parts, [1])
+    robot.now += 5.0
+    assert robot.receiver.wanted().payload_sha256 == delta.payload_sha256
+    robot.now += 5.0
+    robot.receiver.unavailable(robot.receiver.wanted())
+    robot.take(*learner.offer(1))
+    assert robot.current == learner.versions[1]
+    assert robot.receiver.refused == 0
+
+
 def test_damaged_base_falls_back_to_full_weights(robot, learner):
     robot.take(*learner.offer(0))
     file = robot.shelf.path(learner.versions[0]) / 'weights.safetensors'

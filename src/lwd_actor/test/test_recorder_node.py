@@ -5,12 +5,13 @@ import math
 
 import pytest
 from rclpy.parameter import Parameter
+from sensor_msgs.msg import Joy
 from station import Station
 
 from g1_driver.expert_node import ExpertNode
 from lwd_actor.recorder_node import RecorderNode
 from lwd_data.reader import EpisodeReader
-from lwd_msgs.msg import ControlStep, Episode
+from lwd_msgs.msg import ControlStep, Episode, Reward
 from lwd_msgs.srv import EndEpisode, LabelEpisode, StartEpisode
 from lwd_ros.errors import ParameterError
 from lwd_ros.qos import LATCHED, RECORD
@@ -24,7 +25,8 @@ class Site(Station):
         self.states = self.graph.listen(Episode, 'episode', LATCHED)
         self.add(ExpertNode)
         self.recorder = self.graph.add(
-            RecorderNode, spool=str(folder), lockstep=True, cameras=[''], min_free_gb=0.0)
+            RecorderNode, spool=str(folder), lockstep=True, cameras=[''], min_free_gb=0.0,
+            start_button=3)
         self.until(lambda: self.source() == ControlStep.SOURCE_EXPERT, 'an expert who drives')
 
     def start(self, **request):
@@ -78,6 +80,25 @@ def test_an_episode_by_service(site, tmp_path):
     unknown = site.label('nothing', Episode.LABEL_FAILURE)
     assert not unknown.success
     assert "there is no episode 'nothing'" in unknown.message
+
+
+def test_an_episode_by_buttons(site, tmp_path):
+    """As a pad and teleoperation send them."""
+    joy = site.graph.client.create_publisher(Joy, 'joy', RECORD)
+    judge = site.graph.client.create_publisher(Reward, 'reward', RECORD)
+    site.until(lambda: joy.get_subscription_count() and judge.get_subscription_count(), 'ears')
+    for buttons in ([], [0, 0, 0, 0], [0, 0, 0, 1], [0, 0, 0, 1]):
+        joy.publish(Joy(buttons=buttons))
+    site.until(lambda: site.states and site.states[-1].begin.nanosec > 0, 'an episode')
+    site.more(10)
+    at = site.steps[-1].tick
+    judge.publish(Reward(tick=at, terminal=Reward.TERMINAL_FAILURE, judge=Reward.JUDGE_OPERATOR))
+    site.until(lambda: site.states[-1].state == Episode.STATE_ENDED, 'the end')
+    assert site.states[-1].label == Episode.LABEL_FAILURE
+    assert site.states[-1].last_tick >= at
+    reader = EpisodeReader(tmp_path / 'g1_01' / site.states[-1].episode_id)
+    assert reader.metadata.custom['ended_by'] == 'operator'
+    assert len({state.episode_id for state in site.states}) == 1
 
 
 def test_two_publishers_and_a_silent_topic_are_refused(site):

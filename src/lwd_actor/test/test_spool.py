@@ -63,6 +63,21 @@ def test_a_kill_between_two_segments_is_finished_too(tmp_path):
     spool.release()
 
 
+def test_leftovers_that_cannot_be_saved_stay_and_are_told(tmp_path):
+    interrupted(tmp_path / 'g1_01' / 'a')
+    interrupted(tmp_path / 'g1_01' / 'b')
+    # Nothing can be written under this name, as on a full disk.
+    (tmp_path / 'g1_01' / 'a' / 'metadata.yaml.part').mkdir()
+    spool = Spool(tmp_path, 'g1_01')
+    assert [name for name, _ in spool.recover()] == ['b']
+    told, = spool.unrecovered
+    assert 'g1_01/a cannot be recovered: ' in told
+    (tmp_path / 'g1_01' / 'a' / 'metadata.yaml.part').rmdir()
+    (name, found), = spool.recover()
+    assert (name, sum(segment.count for segment in found.segments)) == ('a', 10)
+    spool.release()
+
+
 def test_a_second_recorder_is_refused(tmp_path):
     spool = Spool(tmp_path, 'g1_01')
     code = ('from pathlib import Path; import sys; from lwd_actor.recording.spool import Spool; '

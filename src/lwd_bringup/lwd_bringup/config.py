@@ -56,6 +56,19 @@ def config_folders() -> list[Path]:
         *(Path(prefix) / 'share' / 'lwd_bringup' / 'config' for prefix in prefixes if prefix)]
 
 
+def rviz_config() -> Path:
+    """Return the file of what rviz shows.
+
+    Raises:
+        ConfigError: It is not installed.
+    """
+    for folder in config_folders():
+        path = folder / 'lwd.rviz'
+        if path.is_file():
+            return path
+    raise ConfigError('lwd.rviz is not installed; build the workspace (tools/setup.sh)')
+
+
 def load(name: str, overrides: Mapping[str, Any] | None = None) -> Machine:
     """Read a configuration, change what overrides say, and check it.
 
@@ -125,7 +138,7 @@ def sections(kind: type[Machine]) -> tuple[str, ...]:
 
 def arguments(kind: type[Machine]) -> list[tuple[str, str, tuple[str, ...]]]:
     """Return (name, description, choices) of the settings that are launch arguments too."""
-    described = descriptions(kind)
+    described = descriptions(typing.cast('type', kind))
     inner = sections(kind)
     return [
         (item.name, described[item.name], tuple(item.metadata.get('choices', ())))

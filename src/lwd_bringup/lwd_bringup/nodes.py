@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from g1_description.urdf import urdf
-from lwd_bringup.config import Machine, parameter_values
+from lwd_bringup.config import Machine, parameter_values, rviz_config
 from lwd_bringup.errors import BringupError
 from lwd_bringup.fleet_config import FleetBringup, robots
 from lwd_bringup.learner_config import LearnerBringup
@@ -99,8 +99,10 @@ def _robot(config: Bringup) -> list[NodeSpec]:
             NodeSpec('robot_state_publisher', 'robot_state_publisher', 'robot_state_publisher',
                      namespace, {'robot_description': urdf(), **time}, clock,
                      needs_distribution=True),
-            NodeSpec('rviz2', 'rviz2', 'rviz', namespace, time, clock, respawn=False,
-                     needs_distribution=True),
+            NodeSpec('lwd_actor', 'markers', 'markers', namespace,
+                     parameter_values(config.markers)),
+            NodeSpec('rviz2', 'rviz2', 'rviz', namespace, time, clock,
+                     ('-d', str(rviz_config())), respawn=False, needs_distribution=True),
         ]
     return nodes
 

@@ -12,10 +12,11 @@ from g1_driver.config import LOCKSTEP, DriverConfig
 from g1_driver.expert_node import ExpertConfig
 from lwd_actor.arbiter_node import ArbiterConfig
 from lwd_actor.errors import PadError
+from lwd_actor.markers_config import MarkersConfig
 from lwd_actor.operator_node import OperatorNodeConfig
-from lwd_actor.policy_node import PolicyNodeConfig
+from lwd_actor.policy_config import PolicyNodeConfig
 from lwd_actor.receiver_node import ReceiverNodeConfig
-from lwd_actor.recorder_node import RecorderConfig
+from lwd_actor.recorder_config import RecorderConfig
 from lwd_actor.recording.spool import default_spool
 from lwd_actor.teleop.pad_file import load_pad
 from lwd_actor.teleop_node import TeleopNodeConfig
@@ -83,6 +84,8 @@ class Bringup:
     """Parameters of the policy receiver; shelf and keys are those above."""
     uploader: UploaderConfig = field(default_factory=UploaderConfig)
     """Parameters of the uploader; spool and store are those above."""
+    markers: MarkersConfig = field(default_factory=MarkersConfig)
+    """Parameters of the node that shows paths and texts in rviz."""
     sim_expert: ExpertConfig = field(default_factory=ExpertConfig)
     """Parameters of the scripted expert."""
     sim_operator: OperatorNodeConfig = field(default_factory=OperatorNodeConfig)
@@ -174,5 +177,6 @@ def _filled(config: Bringup, where: str) -> Bringup:
             config.receiver, robot=config.robot, shelf=config.shelf, keys=config.keys),
         uploader=replace(
             config.uploader, robot=config.robot, spool=str(spool), store=config.store),
+        markers=replace(config.markers, robot=config.robot),
         sim_expert=replace(config.sim_expert, robot=config.robot),
         sim_operator=replace(config.sim_operator, robot=config.robot))

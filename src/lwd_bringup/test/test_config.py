@@ -126,6 +126,28 @@ def test_the_environment_keeps_a_fleet_to_itself():
     assert environment(Bringup(local_only=False))['ROS_AUTOMATIC_DISCOVERY_RANGE'] == 'SUBNET'
 
 
+def test_the_recorder_follows_the_driver(tmp_path):
+    config = load('sim_robot', {
+        'record': True, 'spool': str(tmp_path), 'expert': True, 'driver.mode': 'lockstep',
+        'driver.cameras.names': ['head'], 'recorder.auto': True})
+    spec = next(node for node in plan(config) if node.name == 'recorder')
+    wanted = {'robot': 'g1_01', 'spool': str(tmp_path), 'cameras': ['head'], 'lockstep': True,
+              'auto': True}
+    assert {key: spec.parameters[key] for key in wanted} == wanted
+    assert not load('sim_robot', {'record': True}).recorder.lockstep
+    assert load('sim_robot').recorder.spool.endswith('.ros/lwd/spool')
+    assert 'recorder' not in [node.name for node in plan(load('sim_robot'))]
+
+
+@pytest.mark.parametrize(('settings', 'reason'), [
+    ({'recorder.auto': True}, 'recorder.auto is true, but record is false'),
+    ({'record': True, 'spool': '/a', 'recorder.spool': '/b'}, "recorder.spool is '/b', but spool"),
+])
+def test_recorder_settings_that_contradict_are_refused(settings, reason):
+    with pytest.raises(ConfigError, match=reason):
+        load('sim_robot', settings)
+
+
 def test_a_learner_finds_what_robots_upload():
     config = load('learner', {'store': '/data/store', 'run': '/data/run', 'init': '/p',
                               'signing_key': '/k/learner.key'})

@@ -14,7 +14,8 @@ from lwd_data.errors import DataError
 from lwd_data.replay.snapshot import Snapshot
 from lwd_learner_bridge import messages
 from lwd_learner_bridge.errors import BridgeError, NoticeError
-from lwd_learner_bridge.ingest.coordinator import Coordinator, IngestConfig
+from lwd_learner_bridge.ingest.config import IngestConfig
+from lwd_learner_bridge.ingest.coordinator import Coordinator
 from lwd_learner_bridge.ingest.rebuild import replay_folder
 from lwd_learner_bridge.store.objects import ObjectStore
 from lwd_learner_bridge.worker import Worker
@@ -34,7 +35,7 @@ class CoordinatorConfig:
     replay: str = ''
     """Folder of the replay catalogue, and of copies of the segments if the store is none on this
     machine; empty: the store itself."""
-    timeout: float = field(default=30.0, metadata={'range': (0.1, 3600.0)})
+    timeout: float = field(default=60.0, metadata={'range': (0.1, 3600.0)})
     """How long a request to the store may take, s."""
     ingest: IngestConfig = field(default_factory=IngestConfig)
     """How uploads are taken."""

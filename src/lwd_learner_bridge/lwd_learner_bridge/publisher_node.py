@@ -93,7 +93,6 @@ class PublisherNode(Node):
         self._distrust_until = 0.0
         self._alone = self._was_alone = False
         self._stop = threading.Event()
-        self.create_service(FetchParts, FETCH_PARTS, self._on_fetch)
         self._census = self.create_timer(0.5, self._look_around)
         self._diagnostics = Diagnostics(self, self._health)
         self._thread = threading.Thread(target=self._work, name='publisher', daemon=True)
@@ -143,7 +142,10 @@ class PublisherNode(Node):
         """Hear robots that are new; start to send when there is no other publisher."""
         # Twice in a row, because the graph is not known at once.
         alone = self.count_publishers(MANIFEST) <= 1
-        self._alone = self._alone or (alone and self._was_alone)
+        if alone and self._was_alone and not self._alone:
+            # Not before: a robot would hear from a silent publisher that there is nothing.
+            self.create_service(FetchParts, FETCH_PARTS, self._on_fetch)
+            self._alone = True
         self._was_alone = alone
         for topic, kinds in self.get_topic_names_and_types():
             if _STATUS_TYPE in kinds and topic not in self._followed:

@@ -13,7 +13,8 @@ from lwd_learner_bridge import messages
 from lwd_learner_bridge.errors import BridgeError
 from lwd_learner_bridge.store.notice import Notice
 from lwd_learner_bridge.store.objects import ObjectStore
-from lwd_learner_bridge.upload.uploader import Stopped, UploadConfig, Uploader
+from lwd_learner_bridge.upload.config import UploadConfig
+from lwd_learner_bridge.upload.uploader import Stopped, Uploader
 from lwd_learner_bridge.worker import Worker
 from lwd_msgs.msg import Episode, SegmentUploaded
 from lwd_ros.diagnostics import ERROR, OK, WARN, Diagnostics, Health
@@ -34,8 +35,8 @@ class UploaderConfig:
     """Where to: a folder, or s3://bucket/prefix. Keys come from the environment
     (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL, ...) or ~/.aws/credentials, never
     from here."""
-    timeout: float = field(default=30.0, metadata={'range': (0.1, 3600.0)})
-    """How long a request to the store may take, s."""
+    timeout: float = field(default=60.0, metadata={'range': (0.1, 3600.0)})
+    """How long a request to the store may take, s: two parts of 5 MB at once must get through."""
     upload: UploadConfig = field(default_factory=UploadConfig)
     """How it is done."""
 

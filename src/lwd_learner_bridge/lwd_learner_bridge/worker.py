@@ -59,6 +59,14 @@ class Worker(Generic[C]):
         return not self._thread.is_alive()
 
     def _run(self) -> None:
+        try:
+            self._work()
+        finally:
+            if not self._stopping.is_set():
+                # The trace is in the log; who watches the node shall see it too.
+                self.failure = 'it ended with an error that nobody foresaw; see the log'
+
+    def _work(self) -> None:
         while not self._stopping.is_set():
             core: C | None = None
             try:

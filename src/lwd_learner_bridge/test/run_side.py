@@ -5,9 +5,11 @@ import sys
 import time
 from pathlib import Path
 
-from lwd_learner_bridge.ingest.coordinator import Coordinator, IngestConfig
+from lwd_learner_bridge.ingest.config import IngestConfig
+from lwd_learner_bridge.ingest.coordinator import Coordinator
 from lwd_learner_bridge.store.objects import ObjectStore
-from lwd_learner_bridge.upload.uploader import UploadConfig, Uploader
+from lwd_learner_bridge.upload.config import UploadConfig
+from lwd_learner_bridge.upload.uploader import Uploader
 
 
 def main(side, folder):

@@ -33,7 +33,7 @@ class S3Server:
 
     def store(self, prefix='', **environment):
         return ObjectStore(
-            f's3://{self.bucket}/{prefix}', timeout=10.0,
+            f's3://{self.bucket}/{prefix}', timeout=30.0,
             environment={**self.environment, **environment})
 
 

@@ -2,21 +2,36 @@
 """A robot's spool, a store that can fail, and a learner's side: no ROS, and no waiting."""
 
 import random
+from concurrent.futures import Executor, Future
 from pathlib import Path
 
 from episodes import write_episode
 
 from lwd_data.replay.catalogue import Catalogue
-from lwd_learner_bridge.errors import TransferError
-from lwd_learner_bridge.ingest.coordinator import Coordinator, IngestConfig
+from lwd_learner_bridge.errors import BridgeError, TransferError
+from lwd_learner_bridge.ingest.config import IngestConfig
+from lwd_learner_bridge.ingest.coordinator import Coordinator
 from lwd_learner_bridge.store.objects import ObjectStore
-from lwd_learner_bridge.upload.uploader import UploadConfig, Uploader
+from lwd_learner_bridge.upload.config import UploadConfig
+from lwd_learner_bridge.upload.uploader import Uploader
 
 ROBOT = 'g1_01'
 
 
 class Killed(BaseException):
     """In the place of a SIGKILL: nothing behind it is done."""
+
+
+class AtOnce(Executor):
+    """Does things at once, so that a test knows when they are done."""
+
+    def submit(self, act, /, *args, **kwargs):
+        done = Future()
+        try:
+            done.set_result(act(*args, **kwargs))
+        except BridgeError as error:
+            done.set_exception(error)
+        return done
 
 
 class FaultyStore:
@@ -92,7 +107,7 @@ class Site:
         config = {'snapshot_period': 0.1, 'list_period': 0.1, **config}
         return Coordinator(
             self.learner_side, self.replay, IngestConfig(**config), report=self.said.append,
-            publish=self.published.append, clock=lambda: self.now)
+            publish=self.published.append, clock=lambda: self.now, executor=AtOnce())
 
     def sleep(self, seconds):
         self.now += seconds

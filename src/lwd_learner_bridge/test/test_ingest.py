@@ -3,12 +3,15 @@ import dataclasses
 import json
 import os
 import sqlite3
+import uuid
 
 import pytest
 from episodes import write_episode
+from rosbags import rosbag2
 from site_helpers import ROBOT, FaultyStore, Site
 from test_uploads import hashes, write_metadata
 
+from lwd_data.reader import EpisodeReader
 from lwd_data.replay.catalogue import Catalogue
 from lwd_data.replay.files import Files
 from lwd_data.replay.registry import JOURNAL
@@ -19,6 +22,14 @@ from lwd_learner_bridge.ingest.quarantine import quarantined
 from lwd_learner_bridge.ingest.rebuild import rebuild
 from lwd_learner_bridge.store.notice import decode_answer, decode_notice, encode
 from lwd_learner_bridge.store.objects import ObjectStore
+
+
+@pytest.fixture(params=['folder', 's3'])
+def any_site(request, tmp_path):
+    """Return a site whose store is a folder, and one with a real S3 server."""
+    if request.param == 'folder':
+        return Site(tmp_path)
+    return Site(tmp_path, request.getfixturevalue('s3').store(prefix=uuid.uuid4().hex))
 
 
 def uploaded(site, count=3, **config):
@@ -46,13 +57,12 @@ def answers(site):
 @pytest.mark.parametrize('damage', [
     lambda data: data[:len(data) // 2], lambda data: data[:5000] + b'\0' * 9 + data[5009:],
     lambda data: b''])
-def test_what_was_damaged_on_the_way_is_kept_and_sent_again(tmp_path, damage):
-    site = Site(tmp_path)
+def test_what_was_damaged_on_the_way_is_kept_and_sent_again(any_site, damage):
+    site = any_site
     folder = site.record()
     second = uploaded(site)[1]
-    path = site.objects.local(second.segment_key)
-    damaged = damage(path.read_bytes())
-    path.write_bytes(damaged)
+    damaged = damage(site.objects.read(second.segment_key))
+    site.objects.write(second.segment_key, damaged)
     coordinator = taken(site)
     assert coordinator.counts.again == 1
     (key, reason), = quarantined(site.objects).items()
@@ -64,8 +74,8 @@ def test_what_was_damaged_on_the_way_is_kept_and_sent_again(tmp_path, damage):
     assert site.registered() == hashes(folder)
 
 
-def test_a_segment_that_vanished_is_sent_again(tmp_path):
-    site = Site(tmp_path)
+def test_a_segment_that_vanished_is_sent_again(any_site):
+    site = any_site
     folder = site.record()
     for notice in uploaded(site):
         site.objects.delete(notice.segment_key)
@@ -82,9 +92,8 @@ def test_a_segment_that_vanished_is_sent_again(tmp_path):
     ({'change': lambda name, step, message: name == 'executed_command' and step == 3 and
         message.positions.__setitem__(0, float('nan'))}, 'is nan at tick 103'),
 ])
-def test_what_cannot_be_trained_on_is_quarantined_with_a_reason_and_final(
-        tmp_path, changes, match):
-    site = Site(tmp_path)
+def test_what_cannot_be_trained_on_is_quarantined_with_a_reason(any_site, changes, match):
+    site = any_site
     folder = site.record(steps=20, **changes)
     uploader, _ = site.settle()
     assert uploader.unsettled() == 0
@@ -136,8 +145,8 @@ def test_segments_with_the_same_ticks_are_quarantined(tmp_path):
     (b'{"format": 2}', 'of format 2'), (b'{"format": 1}', 'lacks a field'),
     (b'{"format": 1, "colour": 1}', "unknown field 'colour'"),
 ])
-def test_a_notice_that_is_none_is_kept_with_a_reason(tmp_path, data, match):
-    site = Site(tmp_path)
+def test_a_notice_that_is_none_is_kept_with_a_reason(any_site, data, match):
+    site = any_site
     folder = site.record()
     site.objects.write('inbox/g1_01/ep1/00000-0-0123456789abcdef.json', data)
     site.objects.write('inbox/stray', data)
@@ -174,8 +183,22 @@ def test_a_renamed_notice_takes_no_other_segment(tmp_path):
     assert 'it was renamed' in reason
 
 
-def test_replayed_notices_register_nothing_twice(tmp_path):
+@pytest.mark.parametrize('custom', [{'task': ''}, {'task': 'another'}])
+def test_a_later_notice_that_is_wrong_leaves_the_registered_segment_alone(tmp_path, custom):
     site = Site(tmp_path)
+    folder = site.record()
+    notices = uploaded(site)
+    taken(site)
+    wrong = dataclasses.replace(
+        notices[0], revision=2, custom={**notices[0].custom, **custom})
+    site.objects.write(wrong.key, encode(wrong))
+    assert taken(site).counts.quarantined == 1
+    assert site.registered() == hashes(folder)
+    check_files(site.episodes().values(), Files())
+
+
+def test_replayed_notices_register_nothing_twice(any_site):
+    site = any_site
     folder = site.record()
     notices = uploaded(site)
     taken(site)
@@ -187,8 +210,8 @@ def test_replayed_notices_register_nothing_twice(tmp_path):
     assert (site.inbox(), site.episodes()['ep1'].label) == ([], 'success')
 
 
-def test_notices_in_any_order_give_the_newest_label(tmp_path):
-    site = Site(tmp_path)
+def test_notices_in_any_order_give_the_newest_label(any_site):
+    site = any_site
     folder = site.record()
     notices = uploaded(site)
     running = dict(notices[0].custom)
@@ -257,9 +280,8 @@ def test_another_stores_segments_are_copied_and_then_read_here(tmp_path):
 
 
 @pytest.mark.parametrize('journal', [True, False])
-@pytest.mark.parametrize('remote', [True, False])
-def test_the_catalogue_is_rebuilt_to_the_same_content(tmp_path, journal, remote):
-    site = Site(tmp_path, ObjectStore('memory:///') if remote else None)
+def test_the_catalogue_is_rebuilt_to_the_same_content(any_site, journal):
+    site = any_site
     site.record('ep1')
     running = site.record('ep2', steps=40, seed=1, label='')
     uploader, coordinator = site.uploader(), site.coordinator()
@@ -357,6 +379,33 @@ def test_a_catalogue_that_another_process_holds_is_waited_for(tmp_path, monkeypa
     coordinator.close()
     assert site.registered() == hashes(folder)
     assert quarantined(site.objects) == {}
+
+
+@pytest.mark.parametrize('remote', [False, True])
+def test_a_complete_episode_is_a_bag_where_the_learner_reads_it(tmp_path, remote):
+    site = Site(tmp_path, ObjectStore('memory:///') if remote else None)
+    folder = site.record(cameras=('head',))
+    site.settle()
+    here = site.episodes()['ep1'].folder
+    recorded, stored = EpisodeReader(folder), EpisodeReader(here)
+    assert stored.metadata.custom == recorded.metadata.custom
+    assert [segment.count for segment in stored.metadata.segments] == [
+        segment.count for segment in recorded.metadata.segments]
+    assert (stored.steps().executed == recorded.steps().executed).all()
+    with rosbag2.Reader(here) as bag:
+        assert bag.message_count == sum(
+            segment.count for segment in recorded.metadata.segments)
+    write_metadata(folder, label='discard')
+    site.settle()
+    assert EpisodeReader(here).metadata.custom['label'] == 'discard'
+
+
+def test_an_episode_that_still_runs_is_no_bag(tmp_path):
+    site = Site(tmp_path)
+    site.record(label='')
+    uploaded(site)
+    taken(site)
+    assert not (site.episodes()['ep1'].folder / 'metadata.yaml').exists()
 
 
 def test_nothing_is_copied_from_a_folder(tmp_path):

@@ -130,6 +130,21 @@ def test_fault_rolls_back_and_is_told_with_its_reason(site):
         and status.pending_version == site.versions[0], 'the reason')
 
 
+def test_policy_that_the_policy_node_put_out_of_use_is_faulty(site):
+    site.robot(1)
+    site.publisher()
+    for _ in range(2):
+        site.learn()
+        site.settled(site.versions[-1], 1)
+    chunks = site.graph.client.create_publisher(ActionChunk, '/g1_01/action_chunk', RECORD)
+    site.graph.until(chunks.get_subscription_count, 'the receiver')
+    # It ran the first one, took the second, and went back.
+    for number in (0, 1, 0):
+        chunks.publish(_chunk(site.versions[number]))
+    site.settled(site.versions[0], 1)
+    site.status(1, lambda status: 'out of use' in status.refused_reason, 'the reason')
+
+
 def test_clipped_policy_is_rolled_back(site):
     site.robot(1, faults__clip_ticks=20)
     site.publisher()

@@ -2,6 +2,7 @@
 import os
 import socket
 import threading
+import time
 
 import pytest
 from s3_server import KEY, SECRET
@@ -95,6 +96,41 @@ def test_wrong_keys_are_said_and_not_shown(s3):
     assert 'wrong-and-secret' not in str(caught.value)
     assert KEY not in str(caught.value)
     assert redacted(f'key {KEY} refused', (KEY,)) == 'key *** refused'
+
+
+def _slowly(source, target):
+    """Pass bytes on, a few at a time."""
+    try:
+        while data := source.recv(65536):
+            time.sleep(0.01)
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
+    except OSError:
+        # The other side has gone.
+        return
+
+
+def _slow_front(server, port):
+    while True:
+        try:
+            near, _ = server.accept()
+        except OSError:
+            return
+        far = socket.create_connection(('127.0.0.1', port))
+        for pair in ((near, far), (far, near)):
+            threading.Thread(target=_slowly, args=pair, daemon=True).start()
+
+
+def test_a_slow_server_is_waited_for(s3):
+    data = os.urandom(PART_BYTES + 1000)
+    port = int(s3.environment['AWS_ENDPOINT_URL'].rpartition(':')[2])
+    with socket.create_server(('127.0.0.1', 0)) as server:
+        threading.Thread(target=_slow_front, args=(server, port), daemon=True).start()
+        store = s3.store(
+            'slow', AWS_ENDPOINT_URL=f'http://127.0.0.1:{server.getsockname()[1]}')
+        store.upload('x', [data])
+        assert store.read('x') == data
+        server.shutdown(socket.SHUT_RDWR)
 
 
 def test_a_server_that_never_answers_is_given_up():

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import hashlib
 import os
+import resource
 from pathlib import Path
 
 import episodes
@@ -126,7 +127,16 @@ def test_killed_at_any_call_to_the_store_nothing_is_lost_or_doubled(tmp_path, si
 @pytest.mark.parametrize('share', [0.1, 0.4])
 @pytest.mark.parametrize('seed', range(8))
 def test_a_store_that_fails_at_random_loses_and_doubles_nothing(tmp_path, seed, share):
-    site = Site(tmp_path, wrap=lambda inner: FaultyStore(inner, seed=seed))
+    _fails_at_random(Site(tmp_path, wrap=lambda inner: FaultyStore(inner, seed=seed)), share)
+
+
+@pytest.mark.parametrize('seed', range(2))
+def test_a_server_that_fails_at_random_loses_and_doubles_nothing(tmp_path, s3, seed):
+    store = s3.store(prefix=f'random{seed}')
+    _fails_at_random(Site(tmp_path, store, wrap=lambda inner: FaultyStore(inner, seed=seed)), 0.2)
+
+
+def _fails_at_random(site, share):
     folders = [site.record('ep1'), site.record(
         'ep2', steps=40, seed=1, terminal=FAILURE, label='failure')]
     site.robot_side.share = share
@@ -327,22 +337,52 @@ def test_a_file_that_changes_after_it_was_hashed_is_hashed_anew(tmp_path):
     assert site.registered() == hashes(folder)
 
 
-def test_a_file_that_changes_while_it_is_sent_never_appears(tmp_path):
-    site = Site(tmp_path)
-    folder = site.record(steps=20)
-    path = folder / 'ep1_0.mcap'
-    whole = path.read_bytes()
-    uploader = site.uploader(bandwidth=1.0)
-    status = path.stat()
-
-    def change(seconds):
-        site.now += seconds
-        path.write_bytes(whole[:-20] + bytes(20))
-
-        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-
-    uploader._limit._sleep = change
+def test_a_file_that_reads_otherwise_than_when_it_was_hashed_never_appears(tmp_path):
+    site = Site(tmp_path, wrap=FaultyStore)
+    path = site.record(steps=20) / 'ep1_0.mcap'
+    whole, status = path.read_bytes(), path.stat()
+    uploader = site.uploader()
+    site.robot_side.down = True
+    uploader.work()
+    # A disk that gives other bytes changes neither size nor time.
+    path.write_bytes(whole[:-20] + bytes(20))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    site.robot_side.down = False
     for _ in range(10):
+        site.now += 10.0
         uploader.work()
-        site.now += 0.1
-    assert hashlib.sha256(whole).hexdigest()[:16] not in ' '.join(site.objects.names('segments'))
+    wanted = hashlib.sha256(whole).hexdigest()[:16]
+    assert not [key for key in site.objects.names('segments') if wanted in key]
+    assert len(site.objects.names('segments')) == 1
+
+
+def test_a_full_store_is_said_and_waited_for(tmp_path):
+    site = Site(tmp_path)
+    folder = site.record()
+    assert min(path.stat().st_size for path in folder.glob('*.mcap')) > 40_000
+    uploader = site.uploader()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # As on a full disk, files can be begun and not be finished.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, hard))
+    try:
+        for _ in range(10):
+            uploader.work()
+            site.now += 1.0
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert 'cannot upload segments/g1_01/ep1/' in uploader.failure
+    assert site.objects.names('') == []
+    coordinator = site.coordinator()
+    site.run(uploader, coordinator)
+    assert (uploader.failure, site.registered()) == ('', hashes(folder))
+
+
+def test_a_damaged_ledger_is_begun_anew(tmp_path):
+    site = Site(tmp_path)
+    folder = site.record()
+    site.settle()
+    for content in ('', '{}', '[]', '{"segments": {"x": {}}}', '{"segments": {"0": {"size": 1}}}'):
+        (site.spool() / '.uploads' / ROBOT / 'ep1.json').write_text(content)
+        uploader, _ = site.settle()
+        assert uploader.unsettled() == 0
+    assert site.registered() == hashes(folder)

@@ -16,7 +16,7 @@ from lwd_data.replay.verify import check_files
 from lwd_learner_bridge.ingest.quarantine import quarantined
 from lwd_learner_bridge.store.objects import ObjectStore
 
-KILLS = 6
+KILLS = 4
 
 
 def start(side, folder):

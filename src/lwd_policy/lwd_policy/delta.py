@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
@@ -26,6 +28,7 @@ FORMAT_VERSION = 1
 _MAGIC = b'LWDDELTA'
 _HASH_BYTES = 32
 _LENGTH_BYTES = 4
+_THREADS = 8
 _START = len(_MAGIC) + _HASH_BYTES + _LENGTH_BYTES
 
 # Position of the lowest bit of the exponent: the mantissa's width.
@@ -75,11 +78,15 @@ def encode(
     reason = _misfit(base, new)
     blocks: list[bytes] = []
     tensors: dict[str, Any] = {}
-    for name, tensor in sorted(new.items()):
-        coded = _encode_tensor(None if reason or base is None else base[name], tensor)
-        tensors[name] = [DTYPES[tensor.dtype], list(tensor.shape),
-                         [[method, len(block)] for method, block in coded]]
-        blocks += [block for _, block in coded]
+    with _pool() as pool:
+        jobs = [(name, tensor, _encode_tensor(
+            pool, None if reason or base is None else base[name], tensor))
+            for name, tensor in sorted(new.items())]
+        for name, tensor, coding in jobs:
+            coded = [job.result() for job in coding]
+            tensors[name] = [DTYPES[tensor.dtype], list(tensor.shape),
+                             [[method, len(block)] for method, block in coded]]
+            blocks += [block for _, block in coded]
     if not reason and all(entry[0] == 'raw' for _, _, coded in tensors.values()
                           for entry in coded):
         reason = 'no part of it is smaller as a difference'
@@ -108,12 +115,19 @@ def _misfit(base: Mapping[str, torch.Tensor] | None, new: Mapping[str, torch.Ten
     return ''
 
 
-def _encode_tensor(base: torch.Tensor | None, new: torch.Tensor) -> list[tuple[Method, bytes]]:
+def _pool() -> ThreadPoolExecutor:
+    """Return threads for blocks: sorting and compressing them needs no interpreter."""
+    return ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1), 'delta')
+
+
+def _encode_tensor(
+    pool: ThreadPoolExecutor, base: torch.Tensor | None, new: torch.Tensor,
+) -> list[Future[tuple[Method, bytes]]]:
     after = bits(new)
     before = None if base is None else bits(base)
     return [
-        _encode_block(None if before is None else before[at:at + BLOCK], after[at:at + BLOCK],
-                      _EXPONENT[new.dtype])
+        pool.submit(_encode_block, None if before is None else before[at:at + BLOCK],
+                    after[at:at + BLOCK], _EXPONENT[new.dtype])
         for at in range(0, after.size, BLOCK)]
 
 
@@ -180,9 +194,14 @@ def decode(base: Mapping[str, torch.Tensor] | None, data: bytes) -> dict[str, to
             'fetch the full weights')
     tensors = {}
     try:
-        for name, (kind, shape, coded) in header.tensors.items():
-            before = None if base is None else _fitting(base, name, kind, shape, header)
-            tensors[name], at = _decode_tensor(before, kind, shape, coded, data, at)
+        with _pool() as pool:
+            jobs: list[Future[None]] = []
+            for name, (kind, shape, coded) in header.tensors.items():
+                before = None if base is None else _fitting(base, name, kind, shape, header)
+                tensors[name], at = _decode_tensor(
+                    pool, jobs, before, kind, shape, coded, data, at)
+            for job in jobs:
+                job.result()
     except _MALFORMED as error:
         raise DeltaError(
             f'the delta to {header.version} cannot be decoded ({error}); it was not made by LWD: '
@@ -223,10 +242,10 @@ def _check_base(base: Mapping[str, torch.Tensor] | None, header: DeltaHeader) ->
 
 
 def _decode_tensor(
-    base: torch.Tensor | None, kind: str, shape: list[int], coded: list[tuple[Method, int]],
-    data: bytes, at: int,
+    pool: ThreadPoolExecutor, jobs: list[Future[None]], base: torch.Tensor | None, kind: str,
+    shape: list[int], coded: list[tuple[Method, int]], data: bytes, at: int,
 ) -> tuple[torch.Tensor, int]:
-    """Return (tensor, where the next one's blocks begin)."""
+    """Return (tensor, which `jobs` are filling; where the next one's blocks begin)."""
     dtype = _DTYPES[kind]
     count = int(np.prod(shape, dtype=object)) if shape else 1
     if len(coded) != -(-count // BLOCK):
@@ -237,14 +256,23 @@ def _decode_tensor(
         part = slice(index * BLOCK, min((index + 1) * BLOCK, count))
         block = data[at:at + size]
         at += size
-        if method == 'raw':
-            after[part] = unpack(block, part.stop - part.start, after.dtype)
-        elif before is None:
-            raise ValueError(f'a block is coded as {method!r} without a base')
-        elif method == 'same':
-            after[part] = before[part]
-        elif method == 'ulp':
-            after[part] = unpack_difference(before[part], block, _EXPONENT[dtype])
-        else:
-            raise ValueError(f'unknown method {method!r}')
+        jobs.append(pool.submit(
+            _decode_block, method, None if before is None else before[part], block, after[part],
+            _EXPONENT[dtype]))
     return torch.from_numpy(after).view(dtype).reshape(shape), at
+
+
+def _decode_block(
+    method: Method, base: Bits | None, block: bytes, out: Bits, exponent: int,
+) -> None:
+    """Fill `out` with a block's values."""
+    if method == 'raw':
+        out[:] = unpack(block, out.size, out.dtype)
+    elif base is None:
+        raise ValueError(f'a block is coded as {method!r} without a base')
+    elif method == 'same':
+        out[:] = base
+    elif method == 'ulp':
+        out[:] = unpack_difference(base, block, exponent)
+    else:
+        raise ValueError(f'unknown method {method!r}')

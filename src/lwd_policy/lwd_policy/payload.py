@@ -19,8 +19,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from lwd_policy import delta, weights
-from lwd_policy.card import loads
-from lwd_policy.errors import PayloadError
+from lwd_policy.card import PolicyCard, loads
+from lwd_policy.errors import PayloadError, WeightsError
 from lwd_policy.manifest import PART_LIMIT, Encoding, Manifest, layout_of
 from lwd_policy.weights_file import chunks, from_bytes
 
@@ -56,7 +56,9 @@ def pack(
         extra = [card_text, canary.read_bytes() if canary.exists() else b'']
         card = loads(card_text.decode(errors='replace'), where=str(policy / weights.CARD_FILE))
         full_bytes = file.stat().st_size
-        difference = b'' if base is None else _difference(policy, base, full_bytes)
+        difference, base_version = b'', ''
+        if base is not None:
+            difference, base_version = _difference(policy, base, card, full_bytes)
         encoding: Encoding = 'delta' if difference else 'full'
         place.parent.mkdir(parents=True, exist_ok=True)
         with place.open('wb') as out:
@@ -72,19 +74,29 @@ def pack(
         raise PayloadError(f'the payload of {policy} cannot be written to {place}: {error}'
                            ) from error
     return Manifest(
-        version=card.version, parent=card.parent, encoding=encoding,
-        base=weights.version(base) if difference and base is not None else '',
+        version=card.version, parent=card.parent, encoding=encoding, base=base_version,
         layout=layout_of(card), full_bytes=full_bytes, payload_bytes=place.stat().st_size,
         payload_sha256=whole, part_bytes=part_bytes, part_sha256=parts, url=url,
         snapshot=card.snapshot, metrics=dict(card.metrics))
 
 
-def _difference(policy: Path, base: Path, full_bytes: int) -> bytes:
-    """Return a delta; empty if there is none, or it saves nothing."""
-    before, _ = weights.load(base)
-    after, card = weights.load(policy)
+def _difference(
+    policy: Path, base: Path, card: PolicyCard, full_bytes: int,
+) -> tuple[bytes, str]:
+    """Return (a delta, the version that it applies to); both empty if it saves nothing."""
+    # Encoding takes the hashes of both: what is damaged has another version.
+    before, after = (
+        from_bytes(path.read_bytes(), where=str(path))[0]
+        for path in (base / weights.WEIGHTS_FILE, policy / weights.WEIGHTS_FILE))
     data = delta.encode(before, after, architecture=card.architecture)
-    return data if delta.read_header(data).kind == 'delta' and len(data) < full_bytes else b''
+    header = delta.read_header(data)
+    if header.version != card.version:
+        raise WeightsError(
+            f'{policy} is version {header.version[:12]}, its card says {card.version[:12]}; it '
+            'was changed or is damaged: publish the policy again')
+    if header.kind != 'delta' or len(data) >= full_bytes:
+        return b'', ''
+    return data, header.base
 
 
 def _hashes(path: Path, part_bytes: int) -> tuple[str, tuple[str, ...]]:

@@ -52,11 +52,16 @@ def run(
     _die_with_parent()
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     node: Node | None = None
+    stopped = False
 
     def stop(*_: object) -> None:
+        nonlocal stopped
+        stopped = True
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        raise _Stop
+        # An EventsExecutor reports an exception in a callback as the callback's failure.
+        if not events or node is None:
+            raise _Stop
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
@@ -64,7 +69,7 @@ def run(
         node = make()
         executor: Executor = EventsExecutor() if events else SingleThreadedExecutor()
         executor.add_node(node)
-        while rclpy.ok():
+        while rclpy.ok() and not stopped:
             # Bounded, because a wait in the middleware does not wake for a signal; and not spin(),
             # which in an EventsExecutor of rclpy 7.1 takes all of a core and delivers nothing.
             executor.spin_once(timeout_sec=0.2)

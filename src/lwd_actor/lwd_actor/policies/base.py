@@ -21,8 +21,8 @@ Array = NDArray[np.float64]
 class Needs:
     """What a policy must be shown."""
 
-    scene: bool = False
-    """Privileged features of a simulated scene."""
+    scene: str = ''
+    """Layout of the privileged features of a simulated scene; empty if it does not see them."""
     cameras: tuple[str, ...] = ()
     image_size: int = 0
     """Width and height of the images, pixels; 0 for any."""

@@ -47,7 +47,7 @@ class FlowFile:
         """
         config = policy.config
         self.version, self.horizon = version, config.horizon
-        self.needs = Needs(scene=True) if config.observation == 'scene' else Needs(
+        self.needs = Needs(scene=config.scene_layout) if config.observation == 'scene' else Needs(
             cameras=config.cameras, image_size=config.image_size)
         self._policy, self._runtime, self._ranker, self._name = policy, runtime, ranker, name
         self.reset(0)

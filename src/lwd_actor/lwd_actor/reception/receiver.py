@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Takes published policies onto the shelf, and chooses which one is to run.
+"""Takes published policies onto the shelf.
 
 What arrives is heard in one thread and is only put in its place there; `work` does what takes time
 in another. Every refusal has a reason. A publication whose stamp is not later than that of the
@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from lwd_actor.errors import DiskError, FetchError, ReceptionError
+from lwd_actor.errors import DiskError, FetchError
 from lwd_actor.reception.assembly import Assembly
+from lwd_actor.reception.chooser import Chooser
 from lwd_actor.reception.fetch import fetch
 from lwd_policy.errors import DeltaError, PolicyError, ShelfError
 from lwd_policy.manifest import Manifest
@@ -84,12 +85,8 @@ class Receiver:
             on_change: Told what happened, for a log.
         """
         self.shelf, self.config = shelf, config or ReceiverConfig()
-        self.refused = 0
-        """Policies refused since start."""
-        self.last_refusal = ('', '')
-        """(version, reason)"""
-        self._keys, self._judge, self._rank, self._clock = keys, judge, rank, clock
-        self._tell = on_change
+        self._chooser = Chooser(shelf, rank=rank, on_change=on_change)
+        self._keys, self._judge, self._clock, self._tell = keys, judge, clock, on_change
         # Guards all that follows, and the shelf's choice; never held while something takes time.
         self._changed = threading.Condition()
         self._offer: Manifest | None = None
@@ -110,35 +107,13 @@ class Receiver:
             self._refuse(offer, str(error), settle=False)
             return
         with self._changed:
-            if self._is_old(offer) or self._is_settled(offer):
+            if self._chooser.is_old(offer, self._offer) or self._is_settled(offer):
                 return
             before, self._offer = self._offer, offer
+            unserved = self._assembly is None or (self._needs_full and not offer.base)
             if before is None or before.version != offer.version or (
-                    self._assembly is None and not self._working):
+                    unserved and not self._working):
                 self._pursue(offer)
-
-    def _is_old(self, offer: Manifest) -> bool:
-        """Return whether there is nothing to do; refuses what is older than what was accepted."""
-        choice = self.shelf.choice()
-        newest = self._offer.stamp_ns if self._offer else 0
-        if offer.stamp_ns == choice.accepted_ns and offer.version in (
-                choice.version, *choice.history):
-            return True
-        if offer.stamp_ns <= choice.accepted_ns or offer.stamp_ns < newest or (
-                offer.stamp_ns == newest and self._offer is not None
-                and self._offer.version != offer.version):
-            self._refuse(
-                offer, f'policy {offer.version[:12]} was published before the newest one here '
-                f'({max(choice.accepted_ns, newest) - offer.stamp_ns} ns): it is replayed, or '
-                'there are two publishers; if the learner was set up anew, set its clock right',
-                settle=False)
-            return True
-        if offer.version in choice.faulty:
-            self._refuse(offer, f'policy {offer.version[:12]} ran here before, and '
-                         f'{choice.faulty[offer.version]}; choose it by hand to run it again',
-                         settle=False)
-            return True
-        return False
 
     def _is_settled(self, offer: Manifest) -> bool:
         """Return whether it was refused already, and not long ago for want of room."""
@@ -193,6 +168,7 @@ class Receiver:
                 return
             if taken:
                 self._heard_at, self._waited = self._clock(), 0
+                self._needs_full = False
             if assembly.complete:
                 self._changed.notify_all()
 
@@ -224,7 +200,7 @@ class Receiver:
         with self._changed:
             offer = self._offer
             if request.payload_sha256 and offer is not None and offer.version == request.version:
-                self._drop_assembly()
+                # What has come so far stays: perhaps the rest does come, from another publisher.
                 self._needs_full = True
 
     def work(self, timeout: float | None = None) -> bool:
@@ -311,18 +287,10 @@ class Receiver:
                 offer, f'policy {offer.version[:12]} is refused: {error}', again=full_disk)
 
     def _adopt(self, offer: Manifest) -> None:
-        """Have a policy that is on the shelf run, if it may."""
-        choice = self.shelf.choice()
-        if choice.pinned or (offer.rollout_first and self._rank > offer.rollout_first):
-            return
-        if offer.stamp_ns <= choice.accepted_ns or offer.version in choice.faulty:
-            return
         try:
-            self.shelf.select(offer.version, accepted_ns=offer.stamp_ns)
+            self._chooser.adopt(offer)
         except ShelfError as error:
             self._refuse(offer, str(error), again=True)
-            return
-        self._tell(f'policy {offer.version[:12]} is to run, update {offer.update}')
 
     def _refuse(
         self, offer: Manifest, reason: str, *, again: bool = False, settle: bool = True,
@@ -331,71 +299,32 @@ class Receiver:
             if settle:
                 self._settled[_name(offer)] = (
                     self._clock() + _LONGEST_WAIT if again else float('inf'))
-            if self.last_refusal != (offer.version, reason):
-                self.refused += 1
-                self.last_refusal = (offer.version, reason)
-                self._tell(f'refused: {reason}')
+            self._chooser.refuse(offer.version, reason)
+
+    @property
+    def refused(self) -> int:
+        """Policies refused since start."""
+        return self._chooser.refused
+
+    @property
+    def last_refusal(self) -> tuple[str, str]:
+        """(version, reason)."""
+        return self._chooser.last_refusal
 
     def roll_back(self, version: str = '', *, pin: bool = False) -> str:
-        """Have an earlier policy run, by hand; returns its version.
-
-        Args:
-            version: On the shelf; empty for the good one before the present one.
-            pin: Keep to it.
-
-        Raises:
-            ReceptionError, ShelfError: There is none.
-        """
+        """Have an earlier policy run, by hand; see Chooser.roll_back."""
         with self._changed:
-            choice = self.shelf.choice()
-            chosen = version or self.shelf.previous_good()
-            if not chosen:
-                raise ReceptionError(
-                    'no good policy ran before the present one; name one of those on the shelf: '
-                    f'{", ".join(one[:12] for one in self.shelf.versions()) or "none"}')
-            faulty = dict(choice.faulty)
-            faulty.pop(chosen, None)
-            if choice.version and choice.version != chosen and not version:
-                faulty[choice.version] = 'was rolled back by hand'
-            self.shelf.select(chosen, pin, faulty=faulty)
-            self._tell(f'policy {chosen[:12]} is to run, chosen by hand'
-                       f'{", and kept" if pin else ""}')
-            return chosen
+            return self._chooser.roll_back(version, pin=pin)
 
     def unpin(self) -> str:
-        """Follow new policies again; returns the version that is to run now.
-
-        Raises:
-            ShelfError: The disk refuses.
-        """
+        """Follow new policies again; see Chooser.unpin."""
         with self._changed:
-            self.shelf.change(pinned=False)
-            if self._offer is not None and self._offer.version in self.shelf.versions():
-                self._adopt(self._offer)
-            self._tell('unpinned')
-            return self.shelf.choice().version
+            return self._chooser.unpin(self._offer)
 
     def fault(self, version: str, reason: str) -> str:
-        """Go back from a policy that misbehaves; returns the version that is to run then.
-
-        Raises:
-            ShelfError: The disk refuses.
-        """
+        """Go back from a policy that misbehaves; see Chooser.fault."""
         with self._changed:
-            choice = self.shelf.choice()
-            if not version or version != choice.version or version in choice.faulty:
-                return choice.version
-            self.shelf.change(faulty={**choice.faulty, version: reason})
-            good = self.shelf.previous_good()
-            self.refused += 1
-            self.last_refusal = (version, reason)
-            if not good:
-                self._tell(f'fault: {reason}; there is no good policy before it to go back to')
-                return version
-            # A pin is kept to by going back: a pinned fault would be one for ever.
-            self.shelf.select(good, choice.pinned)
-            self._tell(f'rolled back from {version[:12]} to {good[:12]}: {reason}')
-            return good
+            return self._chooser.fault(version, reason)
 
     def pending(self) -> tuple[str, int, int]:
         """Return (version being received or tried, parts received, parts in all)."""

@@ -53,8 +53,8 @@ class Trial:
         policy, runtime, card = load_policy(folder)
         if runtime.best_of > 1:
             raise LayoutError(
-                f'policy {card.version[:12]} draws the best of {runtime.best_of} chunks, for which '
-                'it needs its critic, and that is not sent; publish it with best_of 1')
+                f'policy {card.version[:12]} draws the best of {runtime.best_of} chunks; that '
+                'takes its critic, which is not sent: publish it with best_of 1')
         before = self._load_running(running)
         wanted = self.config.layout or (layout_of(before[3]) if before else '')
         if wanted and layout_of(card) != wanted:

@@ -7,13 +7,13 @@ from collections import Counter
 
 from rclpy.serialization import deserialize_message
 
-from lwd_actor.recording.robot import RobotNow
+from lwd_actor.recording.last_heard import LastHeard
 from lwd_actor.recording.state import EpisodeState, Verdict
 from lwd_actor.recording.tape import Tape
 from lwd_msgs.msg import ControlStep, SceneFeatures
 
 
-def at_the_beginning(state: EpisodeState, robot: RobotNow, operator: str) -> dict[str, str]:
+def at_the_beginning(state: EpisodeState, robot: LastHeard, operator: str) -> dict[str, str]:
     """Return what is known of an episode when it begins."""
     custom = {
         'episode_id': state.episode_id, 'robot': state.robot, 'task': state.task,

@@ -22,7 +22,7 @@ from lwd_data.recovery import recover
 from lwd_data.writer import SEGMENT_SECONDS, EpisodeWriter
 
 _WAKE = 0.05
-_FLUSH = 0.15
+_FLUSH = 0.1
 
 
 @dataclass(frozen=True)

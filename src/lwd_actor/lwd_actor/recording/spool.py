@@ -19,7 +19,7 @@ from typing import IO
 
 from lwd_actor.errors import EpisodeError, RecordingError
 from lwd_data import metadata as metadata_file
-from lwd_data.errors import ReadError
+from lwd_data.errors import DataError, ReadError
 from lwd_data.metadata import Metadata
 from lwd_data.recovery import recover
 
@@ -47,6 +47,8 @@ class Spool:
             RecordingError: It cannot be written, or another process has it.
         """
         self.folder = folder / robot
+        self.unrecovered: list[str] = []
+        """Why leftovers could not be recovered."""
         self._robot = robot
         self._min_free = min_free_bytes
         try:
@@ -99,25 +101,35 @@ class Spool:
     def recover(self) -> list[tuple[str, Metadata]]:
         """Save what an interrupted recorder left; returns ids and metadata of those episodes.
 
-        Recovered segments are marked in metadata.yaml, remains are kept beside. To be called
+        Recovered segments are marked in metadata.yaml, remains are kept beside. What cannot be
+        saved now, as on a full disk, stays as it is, and `unrecovered` says why. To be called
         before the first episode begins.
         """
         found = []
         for folder in sorted(path for path in self.folder.iterdir() if path.is_dir()):
             try:
-                known = metadata_file.read(folder)
-            except ReadError:
-                known = None
-            if known is not None and known.custom.get('label'):
-                continue
-            metadata = recover(folder)
-            if metadata is not None and metadata.segments:
-                metadata_file.amend(folder, {'label': 'none', 'detail': INTERRUPTED})
-                found.append((folder.name, metadata_file.read(folder)))
-            elif known is not None:
-                metadata_file.amend(folder, {
-                    'label': 'discard', 'detail': 'interrupted before anything was on disk'})
+                if (metadata := self._recover(folder)) is not None:
+                    found.append((folder.name, metadata))
+            except (DataError, OSError) as error:
+                self.unrecovered.append(f'{folder} cannot be recovered: {error}')
         return found
+
+    @staticmethod
+    def _recover(folder: Path) -> Metadata | None:
+        try:
+            known = metadata_file.read(folder)
+        except ReadError:
+            known = None
+        if known is not None and known.custom.get('label'):
+            return None
+        metadata = recover(folder)
+        if metadata is not None and metadata.segments:
+            metadata_file.amend(folder, {'label': 'none', 'detail': INTERRUPTED})
+            return metadata_file.read(folder)
+        if known is not None:
+            metadata_file.amend(folder, {
+                'label': 'discard', 'detail': 'interrupted before anything was on disk'})
+        return None
 
     def relabel(self, episode_id: str, custom: Mapping[str, str]) -> None:
         """Change the label of a finished episode.

@@ -41,8 +41,6 @@ class Stream:
     """Whether a robot without it has nothing to record."""
     single: bool = True
     """Whether one node alone may publish it."""
-    sensor: bool = False
-    """Whether a driver in real time publishes it best effort."""
     camera: str = ''
     """Of an image."""
 
@@ -68,9 +66,9 @@ def streams(cameras: Sequence[str]) -> list[Stream]:
     """Return what is recorded of a robot with these cameras."""
     return [
         Stream('tick', lwd.Tick, Key.TICK, required=True),
-        Stream('joint_states', JointState, Key.STATE, required=True, sensor=True),
-        *(Stream(f'{camera}/image_raw/compressed', CompressedImage, Key.IMAGE,
-                 required=True, sensor=True, camera=camera) for camera in cameras),
+        Stream('joint_states', JointState, Key.STATE, required=True),
+        *(Stream(f'{camera}/image_raw/compressed', CompressedImage, Key.IMAGE, required=True,
+                 camera=camera) for camera in cameras),
         Stream('control_step', lwd.ControlStep, Key.TICK, required=True),
         Stream('executed_command', lwd.ExecutedCommand, Key.TICK, required=True),
         Stream('scene_features', lwd.SceneFeatures, Key.TICK),

@@ -163,17 +163,16 @@ class Monitor(Node):
         waiting = {each.episode: each for each in self.fact.episodes if each.sampleable < 0}
         if not waiting:
             return
-        marks = ','.join('?' * len(waiting))
         try:
             with closing(database.connect(self._store, write=False)) as db:
-                rows = db.execute(
+                labelled = {name for name, in db.execute(
                     'SELECT DISTINCT episodes.name FROM episodes JOIN descriptions ON '
                     'descriptions.episode = episodes.number WHERE descriptions.label != "" '
-                    f'AND episodes.name IN ({marks})', list(waiting)).fetchall()  # noqa: S608
+                    'AND episodes.origin = "online"')}
         except (CatalogueError, sqlite3.Error) as error:
             self.get_logger().warning(f'the catalogue cannot be looked at: {error}')
             return
-        for (name,) in rows:
+        for name in labelled & waiting.keys():
             waiting[name].sampleable = self.seconds
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:

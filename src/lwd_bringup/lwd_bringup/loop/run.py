@@ -2,8 +2,8 @@
 """The whole of a run: evaluate, deploy and learn, evaluate again, sum up.
 
 In its folder: plan.json (it resumes from what else is there), evaluation/ (first.json, last.json,
-filmstrips), pool/ (offline episodes), what lwd_bringup.fleet_config lists, timeline.jsonl (what was
-known of the fleet, every few seconds), logs/, summary.json.
+filmstrips), pool/ (offline episodes), what lwd_bringup.fleet_config lists, timeline.jsonl (what
+was known of the fleet, every few seconds), logs/, summary.json.
 """
 
 from __future__ import annotations

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -26,7 +25,7 @@ _STEP = 'control_step'
 def check(
     path: Path, notice: Notice, segment: SegmentFacts, others: Mapping[int, SegmentIndex],
 ) -> None:
-    """Check a segment, and make its index and its bytes durable.
+    """Check a segment and make its index.
 
     Args:
         path: The file.
@@ -55,7 +54,6 @@ def check(
              finished=False)
     except IndexFileError as error:
         raise RefusedError(str(error)) from error
-    _make_durable(path)
 
 
 def _index(path: Path, segment: SegmentFacts) -> SegmentIndex:
@@ -106,16 +104,3 @@ def _check_origin(path: Path, notice: Notice) -> None:
         raise RefusedError(
             f'{path.name} holds steps of the episode {step.episode_id!r}; it came as one of '
             f'{notice.episode!r}. Was it renamed?')
-
-
-def _make_durable(path: Path) -> None:
-    """Wait until a file and its name are on disk: the robot may delete its own afterwards."""
-    try:
-        for place in (path, path.parent):
-            descriptor = os.open(place, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-    except OSError as error:
-        raise TransferError(f'{path} cannot be made durable: {error.strerror}') from error

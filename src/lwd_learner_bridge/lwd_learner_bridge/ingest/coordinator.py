@@ -7,11 +7,12 @@ catalogue. Cut off anywhere in between, it is taken again, and comes to the same
 
 from __future__ import annotations
 
+import functools
 import queue
 import sqlite3
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from concurrent.futures import Executor
 from pathlib import Path
 
 from lwd_data.errors import CatalogueError
@@ -24,6 +25,9 @@ from lwd_learner_bridge.errors import (
     RefusedError,
     TransferError,
 )
+from lwd_learner_bridge.ingest.answering import Answerer
+from lwd_learner_bridge.ingest.bag import write_metadata
+from lwd_learner_bridge.ingest.config import Counts, IngestConfig
 from lwd_learner_bridge.ingest.examine import Examined, Examiner
 from lwd_learner_bridge.ingest.fetch import drop, remove_remains
 from lwd_learner_bridge.ingest.namesakes import Namesakes
@@ -31,34 +35,9 @@ from lwd_learner_bridge.ingest.quarantine import quarantine
 from lwd_learner_bridge.ingest.rebuild import restore
 from lwd_learner_bridge.ingest.registrations import registered_answer
 from lwd_learner_bridge.store import names
-from lwd_learner_bridge.store.notice import Answer, Notice, decode_notice, encode
+from lwd_learner_bridge.store.notice import Answer, Notice, decode_answer, decode_notice, encode
 from lwd_learner_bridge.store.objects import Objects
 from lwd_learner_bridge.upload.pacing import Backoff
-
-
-@dataclass(frozen=True)
-class IngestConfig:
-    """How uploads are taken."""
-
-    snapshot_period: float = field(default=0.25, metadata={'range': (0.0, 3600.0)})
-    """Time between two snapshots while segments arrive, s."""
-    list_period: float = field(default=2.0, metadata={'range': (0.01, 3600.0)})
-    """Time between two looks into the inbox for what was not announced, s."""
-    longest_wait: float = field(default=60.0, metadata={'range': (0.1, 3600.0)})
-    """Between two attempts at the same notice while store or disk refuse, s."""
-
-
-@dataclass
-class Counts:
-    """Since the start."""
-
-    registered: int = 0
-    """Segments that are new in the catalogue."""
-    repeated: int = 0
-    """Notices of what was registered already."""
-    quarantined: int = 0
-    again: int = 0
-    """Segments that robots were asked for again."""
 
 
 class Coordinator:
@@ -68,7 +47,7 @@ class Coordinator:
         self, objects: Objects, replay: Path, config: IngestConfig | None = None, *,
         report: Callable[[str], None] = lambda _: None,
         publish: Callable[[Snapshot], None] = lambda _: None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.monotonic, executor: Executor | None = None,
     ) -> None:
         """Open the catalogue, and bring it up to what was answered before.
 
@@ -79,6 +58,7 @@ class Coordinator:
             report: Told what a person should know, a sentence each.
             publish: Called with each new snapshot.
             clock: Monotonic, s.
+            executor: Where answers are given; a thread by default.
 
         Raises:
             CatalogueError: The catalogue cannot be opened.
@@ -104,12 +84,14 @@ class Coordinator:
         except BaseException:
             self.catalogue.close()
             raise
+        self._answerer = Answerer(objects, executor)
         self._examiner = Examiner(objects, replay, self.catalogue, report)
         if restored:
             report(f'{restored} segments were answered and not in the catalogue: added again')
 
     def close(self) -> None:
         """Close the catalogue; what is pending stays in the inbox."""
+        self._answerer.close()
         self.catalogue.close()
 
     def announce(self, key: str) -> None:
@@ -121,6 +103,8 @@ class Coordinator:
 
         Announced notices may come at any time: call earlier when one does.
         """
+        for key, error in self._answerer.failures().items():
+            self._wait_with(key, str(error))
         keys = dict.fromkeys(self._heard())
         now = self._clock()
         if now >= self._next_list:
@@ -161,19 +145,17 @@ class Coordinator:
         self.failure = text
 
     def _attempt(self, key: str) -> None:
-        if key in self._pending:
+        if key in self._pending or self._answerer.is_giving(key):
             return
-        due, backoff = self._later.get(key, (0.0, None))
-        if self._clock() < due:
+        if key in self._later and self._clock() < self._later[key][0]:
             return
         try:
             self._take(key)
-            self._later.pop(key, None)
         except TransferError as error:
-            self._wait_with(key, backoff, str(error))
+            self._wait_with(key, str(error))
 
-    def _wait_with(self, key: str, backoff: Backoff | None, text: str) -> None:
-        backoff = backoff or Backoff(longest=self.config.longest_wait)
+    def _wait_with(self, key: str, text: str) -> None:
+        _, backoff = self._later.get(key, (0.0, Backoff(longest=self.config.longest_wait)))
         self._later[key] = (self._clock() + backoff.failed(), backoff)
         self._failed(text)
 
@@ -212,19 +194,26 @@ class Coordinator:
         except CatalogueError as error:
             if isinstance(error.__cause__, (OSError, sqlite3.Error)):
                 for key in pending:
-                    self._wait_with(key, None, str(error))
+                    self._wait_with(key, str(error))
                 return
             taken = self._register_singly(pending)
         after = self.catalogue.snapshot()
         if after != before:
             self._publish(after)
-        for key, (notice, _, new) in taken.items():
-            self.counts.registered += new
-            self.counts.repeated += not new
-            try:
-                self._answer(registered_answer(self.catalogue, notice))
-            except TransferError as error:
-                self._wait_with(key, None, str(error))
+        for one in taken.values():
+            self.counts.registered += one.new
+            self.counts.repeated += not one.new
+            self._answerer.give(
+                registered_answer(self.catalogue, one.notice), one.path, self._as_bag(one))
+
+    def _as_bag(self, one: Examined) -> Callable[[], None] | None:
+        """Return what makes an episode a bag, if nothing of it is missing."""
+        registered = self.catalogue.segments_of(one.notice.episode)
+        if one.entry is None or not one.notice.revision or (
+                len(registered) < one.notice.segments):
+            return None
+        _, custom = self.catalogue.described(one.notice.episode) or (0, '{}')
+        return functools.partial(write_metadata, one.entry.episode.folder, registered, custom)
 
     def _register_singly(self, pending: dict[str, Examined]) -> dict[str, Examined]:
         """Register one after the other, so that a refused one does not hold up the rest."""
@@ -237,7 +226,7 @@ class Coordinator:
                 try:
                     self._refuse(one.notice, str(error))
                 except TransferError as failure:
-                    self._wait_with(key, None, str(failure))
+                    self._wait_with(key, str(failure))
         return taken
 
     def _answer(self, answer: Answer) -> None:
@@ -250,10 +239,16 @@ class Coordinator:
         self.counts.quarantined += 1
         # Before it is moved: without an answer a segment that is not there is asked for again.
         self._objects.write(notice.answer_key, encode(Answer(notice, 'quarantined', reason)))
-        if notice.segment is not None:
+        if notice.segment is not None and not self._is_registered(notice):
             drop(self._objects, self._replay, notice.segment_key)
             quarantine(self._objects, notice.segment_key, reason)
         self._objects.delete(notice.key)
+
+    def _is_registered(self, notice: Notice) -> bool:
+        """Return whether a notice is wrong about a segment that a learner may be reading."""
+        segment = notice.segment
+        known = segment and self.catalogue.find(notice.episode, segment.number)
+        return bool(segment and known and known.sha256 == segment.sha256)
 
     def _ask_again(self, notice: Notice, error: DamagedError | MissingError) -> None:
         if isinstance(error, MissingError) and self._answered(notice):
@@ -269,6 +264,8 @@ class Coordinator:
 
     def _answered(self, notice: Notice) -> bool:
         """Return whether the segment is missing because it was moved to the quarantine."""
-        target = f'{names.QUARANTINE}/{notice.segment_key}'
-        return (self._objects.size(notice.answer_key) is not None
-                and self._objects.size(target) is not None)
+        try:
+            data = self._objects.read(notice.answer_key)
+            return decode_answer(data, notice.answer_key).state == 'quarantined'
+        except (MissingError, NoticeError):
+            return False

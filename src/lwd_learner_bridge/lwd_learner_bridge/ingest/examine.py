@@ -29,6 +29,8 @@ class Examined(NamedTuple):
     """What to register; None: nothing, as the episode has no segment yet."""
     new: bool
     """Whether its segment is not in the catalogue yet."""
+    path: Path | None
+    """Where its segment lies; None if it is about none."""
 
 
 class Examiner:
@@ -74,7 +76,7 @@ class Examiner:
                 f'segment {segment.number} of {notice.episode} is registered with SHA-256 '
                 f'{known.sha256[:12]}, this one has {segment.sha256[:12]}: recorded data never '
                 'changes. Are there two robots of one name?')
-        return Examined(notice, entry(notice, segment, text, path), known is None)
+        return Examined(notice, entry(notice, segment, text, path), known is None, path)
 
     def forget(self, notice: Notice) -> None:
         """Take back what a notice said of its episode: it was refused."""
@@ -84,11 +86,11 @@ class Examiner:
         registered = self._catalogue.segments_of(notice.episode)
         if not registered:
             # Its answer keeps what it says for the segments that may come.
-            return Examined(notice, None, False)
+            return Examined(notice, None, False, None)
         folder = place(self._objects, self._replay, names.segment_key(
             notice.robot, notice.episode, 0, '')).parent
         return Examined(
-            notice, Entry(episode_record(notice, text, folder), registered[0]), False)
+            notice, Entry(episode_record(notice, text, folder), registered[0]), False, None)
 
     def _others(
         self, notice: Notice, segment: SegmentFacts, folder: Path, pending: Iterable[Examined],

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 from lwd_learner_bridge.errors import MissingError, NoticeError
 from lwd_learner_bridge.ingest.registrations import custom_text
 from lwd_learner_bridge.store import names
@@ -11,6 +13,7 @@ from lwd_learner_bridge.store.objects import Objects
 
 _Rank = tuple[int, int]
 _LAST = 1 << 31
+_MOST = 4096
 
 
 class NewestFacts:
@@ -19,7 +22,7 @@ class NewestFacts:
     def __init__(self, objects: Objects) -> None:
         """Know nothing yet."""
         self._objects = objects
-        self._known: dict[tuple[str, str], tuple[_Rank, str]] = {}
+        self._known: OrderedDict[tuple[str, str], tuple[_Rank, str]] = OrderedDict()
 
     def take(self, notice: Notice) -> str:
         """Return the newest custom_data of a notice's episode, JSON; its own may be older.
@@ -35,6 +38,9 @@ class NewestFacts:
         if known is None or own >= known[0]:
             known = (own, custom_text(notice.custom))
         self._known[key] = known
+        self._known.move_to_end(key)
+        if len(self._known) > _MOST:
+            self._known.popitem(last=False)
         return known[1]
 
     def forget(self, notice: Notice) -> None:

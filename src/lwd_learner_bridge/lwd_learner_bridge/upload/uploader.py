@@ -10,15 +10,15 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from lwd_learner_bridge.errors import SpoolError, TransferError
 from lwd_learner_bridge.store.notice import Notice, custom_hash, encode
-from lwd_learner_bridge.store.objects import Objects
+from lwd_learner_bridge.store.objects import PART_BYTES, Objects
 from lwd_learner_bridge.upload import queue, retention
 from lwd_learner_bridge.upload.answers import announce_anew, take_answers
 from lwd_learner_bridge.upload.claim import Claim
+from lwd_learner_bridge.upload.config import UploadConfig
 from lwd_learner_bridge.upload.inspection import inspect
 from lwd_learner_bridge.upload.ledger import Ledger, Ledgers, SegmentEntry
 from lwd_learner_bridge.upload.pacing import Backoff, Limit
@@ -26,25 +26,8 @@ from lwd_learner_bridge.upload.queue import Tracked
 from lwd_learner_bridge.upload.spool import ClosedSegment, Spool
 
 _PIECE = 256 * 1024
-
-
-@dataclass(frozen=True)
-class UploadConfig:
-    """How a spool is uploaded."""
-
-    bandwidth: float = field(default=0.0, metadata={'range': (0.0, 1e5)})
-    """Limit of the upload, MB/s; 0: none."""
-    budget: float = field(default=50.0, metadata={'range': (0.0, 1e6)})
-    """Of the spool, GB: beyond it confirmed episodes are deleted, the oldest first; 0 deletes each
-    as soon as it is confirmed."""
-    poll: float = field(default=0.1, metadata={'range': (0.01, 60.0)})
-    """Time between two looks at the spool, s."""
-    confirm_poll: float = field(default=2.0, metadata={'range': (0.01, 600.0)})
-    """Time between two looks for answers while some are expected, s."""
-    announce_again: float = field(default=60.0, metadata={'range': (0.1, 86400.0)})
-    """What is not answered after so long is announced again, s; then after twice as long."""
-    longest_wait: float = field(default=60.0, metadata={'range': (0.1, 3600.0)})
-    """Between two attempts while the store does not work, s."""
+"""Read at once where the bandwidth is limited; a whole part else: each is handed between threads,
+which a busy machine makes dear."""
 
 
 class Stopped(Exception):  # noqa: N818  (nothing went wrong)
@@ -234,7 +217,7 @@ class Uploader:
     def _pieces(self, path: Path, entry: SegmentEntry) -> Iterator[bytes]:
         digest = hashlib.sha256()
         with path.open('rb') as file:
-            while data := file.read(_PIECE):
+            while data := file.read(_PIECE if self.config.bandwidth else PART_BYTES):
                 if self._stopping:
                     raise Stopped
                 self._limit.take(len(data))

@@ -17,7 +17,7 @@ _TICKS_KEPT = 512
 _MOMENTS = 2.0
 
 
-class RobotNow:
+class LastHeard:
     """The newest messages of a robot, and those of the last second in their order."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
