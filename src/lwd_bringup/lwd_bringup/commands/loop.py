@@ -36,6 +36,9 @@ def add(commands: Commands) -> None:
                       help='scenes of the comparison (default: test)')
     demo.add_argument('--seed', type=int, default=plan.seed,
                       help='of scenes and training (default: 0)')
+    demo.add_argument('--port', type=int, default=8765,
+                      help='of the web page, on this machine only; 0 for any that is free '
+                           '(default: 8765)')
     demo.add_argument('--resume', type=Path, metavar='RUN', help='go on with a run')
     demo.add_argument('--dir', type=Path, help='of the run (default: runs/demo-<time>)')
     demo.set_defaults(run=_demo)
@@ -49,6 +52,7 @@ def add(commands: Commands) -> None:
 def _demo(options: argparse.Namespace, console: Console) -> int:
     from lwd_bringup.demo import free_domain
     from lwd_bringup.loop import run
+    from lwd_bringup.loop.folder import REPORT, SUMMARY
     from lwd_bringup.loop.plan import LoopPlan, begin, resumed
     if options.resume is not None:
         folder = Path(options.resume).absolute()
@@ -63,7 +67,8 @@ def _demo(options: argparse.Namespace, console: Console) -> int:
             policy=options.policy, seed=options.seed, episodes=options.episodes,
             split=options.split, settings=settings(options.settings)))
     try:
-        summary = run.run(folder, plan, domain=free_domain(), console=console)
+        summary = run.run(folder, plan, domain=free_domain(), console=console,
+                          port=options.port)
     except KeyboardInterrupt:
         console.print(f'stopped; go on with: ./lwd demo --resume {folder}', highlight=False)
         raise
@@ -79,7 +84,8 @@ def _demo(options: argparse.Namespace, console: Console) -> int:
                               f'{summary["control_steps"]} control steps')
     table.add_row('policies', f'{summary["policies"]} published; swaps: ' + ', '.join(
         f'{name} {count}' for name, count in summary['swaps'].items()))
-    table.add_row('summary, logs', f'{folder / run.SUMMARY}, {folder / "logs"}')
+    table.add_row('report', str(folder / REPORT))
+    table.add_row('summary, logs', f'{folder / SUMMARY}, {folder / "logs"}')
     console.print(table)
     return 0
 
