@@ -12,6 +12,7 @@ demo: setup  ## run a simulated G1 for a few episodes
 	@./lwd demo
 
 test: setup  ## run all tests
+	@tools/browser.sh
 	@source tools/env.sh && python -m pytest $(ARGS)
 
 lint: setup  ## check style
