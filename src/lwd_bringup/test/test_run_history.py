@@ -6,7 +6,10 @@ from run_helpers import fleet, tell
 
 from lwd_bringup.errors import BringupError
 from lwd_bringup.loop import history
+from lwd_bringup.loop.comparison import Result
 from lwd_bringup.loop.curve import WINDOW, learning_curve, rate
+from lwd_bringup.loop.plan import LoopPlan
+from lwd_bringup.loop.run import _summary
 from lwd_bringup.loop.state import EpisodeFact
 from lwd_rollout.statistics import wilson
 
@@ -104,3 +107,17 @@ def test_discarded_episodes_do_not_count():
     found = rate([_episode(0, 'success'), _episode(1, 'discard'), _episode(2, 'timeout')])
     assert (found.successes, found.episodes, found.value) == (1, 2, 0.5)
     assert learning_curve([_episode(number, 'discard') for number in range(30)]) == []
+
+
+def test_the_summary_is_of_all_starts(tmp_path):
+    one, two = fleet(120.0), fleet(60.0, seed=1, first_policy=3)
+    tell(tmp_path, one)
+    tell(tmp_path, two, before=120.0)
+    results = [Result('restock', seed, True, 1.0, 5.0) for seed in range(4)]
+    found = _summary(
+        LoopPlan(), history.read(tmp_path / 'timeline.jsonl'), results, results)
+    assert found['episodes'] == len(one.episodes) + len(two.episodes)
+    assert found['control_steps'] == 2 * 30 * 180
+    assert found['policies'] == 4
+    assert found['swaps'] == {'g1_01': 3, 'g1_02': 3}
+    assert found['first_swap_s'] == min(one.policies[1].running.values())

@@ -77,6 +77,7 @@ def test_a_browser_shows_the_fleet(tmp_path):
         assert f'{robot.successes} of {robot.episodes}' in text
         assert robot.episode in text
     assert 'teleop' in text
+    assert 'to upload 17 episodes' in ' '.join(text.split())
     assert version_of(99)[:8] in text
     assert 'refused policies: 2; the last one: canary: not sane' in text
     assert 'the store is slow' in text

@@ -26,13 +26,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from lwd_bringup.config import load
 from lwd_bringup.errors import BringupError
 from lwd_bringup.fleet_config import RUN, STORE, FleetBringup
-from lwd_bringup.loop import report, versions
+from lwd_bringup.loop import history, report, versions
 from lwd_bringup.loop.cameras import FleetCameras
 from lwd_bringup.loop.comparison import Result, compare, evaluated
 from lwd_bringup.loop.folder import EVALUATION, SUMMARY, TIMELINE
+from lwd_bringup.loop.history import History
 from lwd_bringup.loop.monitor import Monitor
 from lwd_bringup.loop.plan import LoopPlan
-from lwd_bringup.loop.state import FleetFact, quantile
+from lwd_bringup.loop.state import quantile
 from lwd_bringup.loop.terminal import render
 from lwd_bringup.loop.web import PORT, serve
 from lwd_bringup.loop.web_state import Shown
@@ -84,13 +85,13 @@ def _run(
                 first_seed=_POOL_SEEDS + 100_000 * loop.seed),
                 progress=lambda hours, what: progress(
                     'offline pool', round(100 * hours / loop.pool_hours), 100, what))
-    fact = _deploy(folder, loop, config, console, shown, cameras)
+    _deploy(folder, loop, config, console, shown, cameras)
     latest = Published(folder / RUN / 'published').latest()
     if latest is None:
         raise BringupError(f'the learner published nothing; see {folder}/logs/lwd.learner.log')
     with _bar(console) as progress:
         last = _evaluate(folder, 'last', latest.folder, loop, progress)
-    summary = _summary(loop, fact, first, last)
+    summary = _summary(loop, history.read(folder / TIMELINE), first, last)
     (folder / SUMMARY).write_text(json.dumps(summary, indent=1) + '\n', encoding='utf-8')
     report.write(folder)
     return summary
@@ -138,8 +139,8 @@ def _evaluate(
 def _deploy(
     folder: Path, loop: LoopPlan, config: FleetBringup, console: Console, shown: Shown,
     cameras: FleetCameras,
-) -> FleetFact:
-    """Let the fleet run for the time that is left; returns what was known of it last."""
+) -> None:
+    """Let the fleet run for the time that is left."""
     before = _time_spent(folder)
     left = 60.0 * loop.minutes - before
     variables = environment(config)
@@ -163,7 +164,6 @@ def _deploy(
                     shown.put(monitor.fact)
 
                 _watch(monitor, executor, supervised, show, timeline, before, left)
-        return monitor.fact
     finally:
         monitor.destroy_node()
         rclpy.try_shutdown()
@@ -219,9 +219,9 @@ def _time_spent(folder: Path) -> float:
 
 
 def _summary(
-    loop: LoopPlan, fact: FleetFact, first: list[Result], last: list[Result],
+    loop: LoopPlan, deployed: History, first: list[Result], last: list[Result],
 ) -> dict[str, Any]:
-    up, down = fact.upward(), fact.downward()
+    fact, up, down = deployed.fact, deployed.upward, deployed.downward
     swapped = sorted(moment for policy in fact.policies[1:]
                      for moment in policy.running.values())
     return {
