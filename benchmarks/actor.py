@@ -24,7 +24,7 @@ from benchmarks.harness import quick, report
 from g1_description.joints import HOME
 from lwd_actor.policies import flow_file
 from lwd_bringup.config import load_robot
-from lwd_bringup.demo import free_domain
+from lwd_bringup.domains import free_domain
 from lwd_bringup.nodes import environment, plan
 from lwd_bringup.supervise import Supervised
 from lwd_msgs.msg import ActionChunk, ControlStep, Tick

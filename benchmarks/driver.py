@@ -22,7 +22,7 @@ from sensor_msgs.msg import CompressedImage
 
 from benchmarks.harness import quick, report
 from lwd_bringup.config import load_robot
-from lwd_bringup.demo import free_domain
+from lwd_bringup.domains import free_domain
 from lwd_bringup.nodes import environment, plan
 from lwd_bringup.supervise import Supervised
 from lwd_msgs.msg import ExecutedCommand, Tick

@@ -31,7 +31,7 @@ from rosbags.rosbag2 import Reader
 from benchmarks.harness import quick, report
 from lwd_actor.recorder_node import RecorderNode
 from lwd_bringup.config import load_robot
-from lwd_bringup.demo import free_domain
+from lwd_bringup.domains import free_domain
 from lwd_bringup.nodes import environment, plan
 from lwd_bringup.supervise import Supervised
 from lwd_data.reader import EpisodeReader
@@ -87,9 +87,15 @@ class Bench:
     def start(self) -> str:
         """Start an episode, as soon as the recorder lets us; returns its id when it runs."""
         name = ''
+        known = {state.episode_id for state in self.states}
 
         def started() -> bool:
             nonlocal name
+            if self.states and self.states[-1].episode_id not in known and (
+                    self.states[-1].state == Episode.STATE_RUNNING):
+                # An answer may get lost while a new service is being discovered.
+                name = self.states[-1].episode_id
+                return True
             if not self._start.service_is_ready():
                 return False
             future = self._start.call_async(StartEpisode.Request())

@@ -29,7 +29,7 @@ from g1_description.joints import ARM_INDICES, GRIPPER_INDICES
 from g1_driver.safety.config import SafetyConfig
 from lwd_actor.teleop.pad_file import load_pad
 from lwd_bringup.config import load_robot
-from lwd_bringup.demo import free_domain
+from lwd_bringup.domains import free_domain
 from lwd_bringup.nodes import environment, plan
 from lwd_bringup.supervise import Supervised
 from lwd_msgs.msg import ControlStep, ExecutedCommand, Tick

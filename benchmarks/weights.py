@@ -26,7 +26,7 @@ import torch
 
 from benchmarks.harness import quick, report
 from g1_description.joints import COMMAND_NAMES, HOME, STATE_JOINTS
-from lwd_bringup.demo import free_domain
+from lwd_bringup.domains import free_domain
 from lwd_policy import canary, weights
 from lwd_policy.card import PolicyCard, PolicyLayout
 from lwd_policy.config import PolicyConfig
@@ -40,7 +40,10 @@ from lwd_policy.store import card_of, save_policy
 ROBOTS = 16
 PROCESSES = 4
 UPDATES = 3 if quick() else 20
-LARGE_ROBOTS = int(os.environ.get('LARGE_ROBOTS', '0' if quick() else '16'))
+# What one robot needs of memory at most while it applies a large delta.
+_LARGE_MEMORY = 2.5e9
+LARGE_ROBOTS = int(os.environ.get('LARGE_ROBOTS', '0' if quick() else str(
+    min(ROBOTS, int(psutil.virtual_memory().available / _LARGE_MEMORY)))))
 LARGE_LAYERS = 96  # of 3.1 million parameters
 PATIENCE = 280.0
 # Of AdamW in the midst of training after 50 updates at a rate of 2e-5; see benchmarks/delta.py.

@@ -172,7 +172,7 @@ def test_up_leaves_nothing_behind_whatever_ends_it(tmp_path, ros_domain, number)
 
 def test_a_demo_of_two_episodes_leaves_its_results(tmp_path):
     finished = subprocess.run(
-        [sys.executable, '-m', 'lwd_bringup.cli', 'demo', '--episodes', '2', '--dir',
+        [sys.executable, '-m', 'lwd_bringup.cli', 'expert', '--episodes', '2', '--dir',
          str(tmp_path)],
         capture_output=True, text=True, timeout=110, env={**os.environ, 'COLUMNS': '200'})
     assert finished.returncode == 0, finished.stdout + finished.stderr

@@ -9,6 +9,8 @@ from types import TracebackType
 from typing import Any
 
 import rclpy
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
 from std_srvs.srv import Trigger
 
 from lwd_bringup.errors import BringupError
@@ -29,8 +31,12 @@ class Robots:
     def __init__(self, domain: int | None, patience: float) -> None:
         """Join a domain, that of the environment if None; wait so many s for answers."""
         self._patience = patience
-        rclpy.init(domain_id=domain)
-        self._node = rclpy.create_node('lwd_policy_command')
+        # A context of its own: it leaves others in this process alone.
+        self._context = Context()
+        rclpy.init(context=self._context, domain_id=domain)
+        self._node = rclpy.create_node('lwd_policy_command', context=self._context)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self._node)
         self._heard: dict[str, PolicyStatus] = {}
         self._followed: set[str] = set()
 
@@ -41,14 +47,15 @@ class Robots:
         self, kind: type[BaseException] | None, error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._executor.shutdown()
         self._node.destroy_node()
-        rclpy.try_shutdown()
+        rclpy.try_shutdown(context=self._context)
 
     def _spin(self, done: Callable[[], bool]) -> bool:
         end = time.monotonic() + self._patience
         while not done() and time.monotonic() < end:
             self._follow()
-            rclpy.spin_once(self._node, timeout_sec=0.05)
+            self._executor.spin_once(timeout_sec=0.05)
         return done()
 
     def _follow(self) -> None:

@@ -30,8 +30,8 @@ def test_nodes_lists_what_up_would_start(capsys):
 @pytest.mark.parametrize(('words', 'text'), [
     (['up', 'sim_robt'], "did you mean 'sim_robot'"),
     (['nodes', 'sim_robot', 'mode'], 'is no setting; write KEY=VALUE'),
-    (['demo', '--episodes', '0'], '--episodes is 0'),
-    (['demo', 'driver.sim.tsk=restock'], "did you mean 'driver.sim.task'"),
+    (['expert', '--episodes', '0'], '--episodes is 0'),
+    (['expert', 'driver.sim.tsk=restock'], "did you mean 'driver.sim.task'"),
 ])
 def test_bad_input_ends_with_status_2_and_says_why(words, text, capsys):
     assert main(words) == 2

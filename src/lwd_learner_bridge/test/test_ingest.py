@@ -228,6 +228,26 @@ def test_notices_in_any_order_give_the_newest_label(any_site):
     assert site.episodes()['ep1'].label == 'success'
 
 
+def test_a_label_that_comes_with_the_only_segment_is_not_lost(tmp_path):
+    site = Site(tmp_path)
+    folder = site.record(steps=20)
+    write_metadata(folder, label=None)
+    uploader = site.uploader()
+    site.run(uploader, until=lambda: len(site.inbox()) == 1)
+    write_metadata(folder, label='failure')
+    site.run(uploader, until=lambda: len(site.inbox()) == 2)
+    uploader.close()
+    # Both in one batch: neither is registered when the other is looked at.
+    coordinator = site.coordinator(snapshot_period=10.0)
+    coordinator._next_snapshot = 5.0
+    coordinator.work()
+    site.now = 6.0
+    coordinator.work()
+    coordinator.close()
+    assert site.registered() == hashes(folder)
+    assert site.episodes()['ep1'].label == 'failure'
+
+
 def test_two_robots_of_one_name_are_named_and_lose_nothing(tmp_path):
     site = Site(tmp_path)
     folders = {(spool, k): site.record(f'{spool}{k}', spool=spool, steps=20, seed=k)

@@ -3,10 +3,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import pytest
 from graph import Graph
 from learner_side import LearnerSide, send
@@ -24,8 +20,9 @@ def test_keys_new(tmp_path, capsys):
 
 
 @pytest.fixture
-def robot(ros_domain, tmp_path):
-    """Return (learner side, shelf, words -> what `lwd policy` says in a process of its own)."""
+def robot(ros_domain, tmp_path, capsys, monkeypatch):
+    """Return (learner side, shelf, words -> what `lwd policy` says)."""
+    monkeypatch.setenv('COLUMNS', '300')
     learner = LearnerSide(tmp_path / 'learner')
     graph = Graph(ros_domain)
     node = graph.add(ReceiverNode, robot='g1_01', shelf=str(tmp_path / 'shelf'),
@@ -39,11 +36,8 @@ def robot(ros_domain, tmp_path):
                     patience=60.0)
 
     def say(*words):
-        done = subprocess.run(
-            [sys.executable, '-m', 'lwd_bringup.cli', 'policy', *words, '--wait', '30'],
-            capture_output=True, text=True, timeout=100, check=False,
-            env={**os.environ, 'COLUMNS': '300'})
-        return done.returncode, done.stdout + done.stderr
+        status = main(['policy', *words, '--wait', '30'])
+        return status, capsys.readouterr().out
 
     yield learner, shelf, say
     graph.close()

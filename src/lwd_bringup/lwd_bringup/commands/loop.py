@@ -50,7 +50,7 @@ def add(commands: Commands) -> None:
 
 
 def _demo(options: argparse.Namespace, console: Console) -> int:
-    from lwd_bringup.demo import free_domain
+    from lwd_bringup.domains import free_domain
     from lwd_bringup.loop import run
     from lwd_bringup.loop.folder import REPORT, SUMMARY
     from lwd_bringup.loop.plan import LoopPlan, begin, resumed

@@ -52,11 +52,11 @@ def _up(options: argparse.Namespace, console: Console) -> int:
 
 
 def _expert(options: argparse.Namespace, console: Console) -> int:
-    from lwd_bringup import demo
+    from lwd_bringup import expert_demo
     if options.episodes < 1:
         raise ConfigError(f'--episodes is {options.episodes}; it must be at least 1')
     folder = run_folder(options, 'expert')
-    summary = demo.run(
+    summary = expert_demo.run(
         folder, episodes=options.episodes, seed=options.seed,
         overrides=settings(options.settings), console=console)
     dropped = sum(summary['dropped'].values())

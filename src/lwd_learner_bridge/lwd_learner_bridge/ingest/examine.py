@@ -65,7 +65,7 @@ class Examiner:
         text = self._facts.take(notice)
         segment = notice.segment
         if segment is None:
-            return self._facts_alone(notice, text)
+            return self._facts_alone(notice, text, pending)
         known = self._catalogue.find(notice.episode, segment.number)
         path = place(self._objects, self._replay, notice.segment_key)
         if known is None:
@@ -82,8 +82,12 @@ class Examiner:
         """Take back what a notice said of its episode: it was refused."""
         self._facts.forget(notice)
 
-    def _facts_alone(self, notice: Notice, text: str) -> Examined:
-        registered = self._catalogue.segments_of(notice.episode)
+    def _facts_alone(
+        self, notice: Notice, text: str, pending: Iterable[Examined],
+    ) -> Examined:
+        registered = self._catalogue.segments_of(notice.episode) or [
+            one.entry.segment for one in pending
+            if one.entry and one.notice.episode == notice.episode]
         if not registered:
             # Its answer keeps what it says for the segments that may come.
             return Examined(notice, None, False, None)

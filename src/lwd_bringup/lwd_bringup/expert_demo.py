@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`lwd demo`: a simulated G1 under ROS, driven by the scripted expert for some episodes."""
+"""`lwd expert`: a simulated G1 under ROS, driven by the scripted expert for some episodes."""
 
 from __future__ import annotations
 
@@ -17,23 +17,16 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from g1_driver.config import LOCKSTEP
 from lwd_bringup import contact_sheet
 from lwd_bringup.config import load_robot
+from lwd_bringup.domains import free_domain
 from lwd_bringup.nodes import environment, plan
 from lwd_bringup.supervise import Supervised
 from lwd_bringup.watch import EpisodeResult, EpisodeRunner
-
-# Fleets keep 0 to 39 and tests 40 to 69; a demo takes one of the rest, so that two do not meet.
-_FIRST_DOMAIN, _DOMAINS = 70, 32
-
-
-def free_domain() -> int:
-    """Return a ROS domain that another process's demo is unlikely to use."""
-    return _FIRST_DOMAIN + os.getpid() % _DOMAINS
 
 
 def run(
     folder: Path, *, episodes: int, seed: int, overrides: dict[str, Any], console: Console,
 ) -> dict[str, Any]:
-    """Run the demo and return its summary, which is also written to the folder.
+    """Run the episodes and return its summary, which is also written to the folder.
 
     Args:
         folder: Where pictures, logs and the summary go.
