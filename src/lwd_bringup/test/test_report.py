@@ -83,7 +83,7 @@ def test_a_run_that_has_just_begun_says_what_is_missing(tmp_path):
     helpers.begun(tmp_path)
     text = drawn(tmp_path).text
     for said in ('the first policy is not evaluated yet', 'the last policy is not evaluated yet',
-                 'the fleet has told nothing yet', 'the learner made no updates yet',
+                 'the fleet has told nothing yet', 'the learner has noted no losses yet',
                  'published no policy yet', f'--resume {tmp_path}', 'no versions.jsonl'):
         assert said in text
 
@@ -122,7 +122,7 @@ def test_damaged_files_are_named_and_the_rest_is_drawn(tmp_path):
     with (tmp_path / 'timeline.jsonl').open('a') as file:
         file.write('{"seconds"')
     page = drawn(tmp_path)
-    for said in ('no results in evaluation/last.json', 'the learner made no updates yet',
+    for said in ('no results in evaluation/last.json', 'the learner has noted no losses yet',
                  'the lineage is not whole', '1 lines of timeline.jsonl were cut short'):
         assert said in page.text
     assert 'Robots' in page.titles

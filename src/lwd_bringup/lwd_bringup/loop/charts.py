@@ -12,7 +12,7 @@ from typing import TypeAlias
 BLUE, ORANGE, GREEN, MAGENTA, RED, GREY, TEAL, BROWN = (
     '#1769aa', '#e07b00', '#2e7d32', '#c2185b', '#c62828', '#8a939b', '#00838f', '#795548')
 COLOURS = (BLUE, ORANGE, GREEN, MAGENTA, TEAL, BROWN, RED, GREY)
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 14, 34
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 22, 34
 _Place: TypeAlias = Callable[[tuple[float, float]], str]
 _LABEL_CHARACTERS = 6.1
 """Width of one, px, at the size of the labels."""
@@ -202,7 +202,7 @@ def _axis(
     parts.append(f'<text class="axis" x="{(width + _LEFT) / 2:.0f}" y="{height - 4}" '
                  f'text-anchor="middle">{escape(x)}</text>')
     if y:
-        parts.append(f'<text class="axis" x="4" y="{_TOP - 4}">{escape(y)}</text>')
+        parts.append(f'<text class="axis" x="4" y="11">{escape(y)}</text>')
     return ''.join(parts)
 
 

@@ -113,7 +113,7 @@ def _learner(run: Run) -> None:
     except (OSError, UnicodeDecodeError):
         run.metrics = []
     if not any(row.get('phase') != 'data' for row in run.metrics):
-        run.missing.append(f'the learner made no updates yet: no losses in {RUN}/{metrics.FILE}')
+        run.missing.append(f'the learner has noted no losses yet: none in {RUN}/{metrics.FILE}')
     try:
         for one in reversed(Published(folder / _PUBLISHED).all()):
             card = one.card()

@@ -110,7 +110,7 @@ def configuration(run: Run) -> str:
             for name, value in content.items() if name != 'settings']
     rows += sorted(content['settings'].items())
     return table(('setting', 'value'), [(name, str(value)) for name, value in rows]) + note(
-        'Everything else as `lwd config fleet` tells it of this version.')
+        'Everything else as lwd config fleet tells it, of the version below.')
 
 
 def versions(run: Run) -> str:

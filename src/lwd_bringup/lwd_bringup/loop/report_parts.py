@@ -178,7 +178,7 @@ def interventions(run: Run) -> str:
             ('minute', 'robot', 'why'),
             [(round(each.seconds / 60, 2), each.robot, each.reason)
              for each in run.history.refusals])
-    return drawn + refused
+    return drawn + note('Those in episodes that have ended.') + refused
 
 
 def latencies(run: Run) -> str:
