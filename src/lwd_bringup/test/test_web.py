@@ -193,6 +193,12 @@ def test_what_is_shown_is_a_copy():
     shown.put(fact)
     fact.robots['g1_01'].steps += 1
     fact.robots['g1_03'] = fact.robots['g1_02']
+    fact.learner.update += 1
+    fact.policies[0].running['g1_03'] = 1.0
+    fact.policies.append(fact.policies[0])
+    fact.episodes[0].sampleable += 1.0
+    fact.episodes.append(fact.episodes[0])
+    fact.warnings['driver'] = 'hot'
     assert shown() == fleet(60.0)
 
 

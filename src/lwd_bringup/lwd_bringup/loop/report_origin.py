@@ -67,8 +67,8 @@ def mixture(run: Run) -> str:
                              for number, row in enumerate(rows, 1)], charts.ORANGE)
     offline = Line('offline', [(number, float(row.get('data/origin/offline', 0)))
                                for number, row in enumerate(rows, 1)], charts.GREY)
-    growth = charts.lines([online, offline], x='round of the learner', y='windows', width=860,
-                          height=190)
+    growth = '' if len(rows) < 2 else charts.lines(
+        [online, offline], x='round of the learner', y='windows', width=860, height=190)
     labels = Counter(each.label for each in run.history.fact.episodes)
     fleet = ', '.join(f'{count} {label}' for label, count in labels.most_common())
     return drawn + note(said) + growth + (note(f"The fleet's own episodes: {fleet}.")

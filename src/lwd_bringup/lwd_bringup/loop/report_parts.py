@@ -98,7 +98,7 @@ def _by_task(run: Run) -> str:
     rows = []
     for task in dict.fromkeys(each.task for each in episodes):
         found = rate(each for each in episodes if each.task == task)
-        rows.append(Interval(task, found.value, found.low, found.high,
+        rows.append(Interval(task or 'not known', found.value, found.low, found.high,
                              note=f'{found.successes}/{found.episodes}'))
     return charts.intervals(rows, width=500)
 

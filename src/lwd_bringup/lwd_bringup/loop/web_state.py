@@ -6,11 +6,11 @@ from __future__ import annotations
 import copy
 import math
 import threading
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from lwd_bringup.loop.curve import WINDOW, learning_curve
-from lwd_bringup.loop.state import FleetFact, quantile
+from lwd_bringup.loop.state import EpisodeFact, FleetFact, quantile
 
 _EPISODES = 12
 """Newest ones that are listed."""
@@ -29,7 +29,13 @@ class Shown:
 
     def put(self, fact: FleetFact) -> None:
         """Keep a copy; call it where the fact is changed, not beside."""
-        kept = copy.deepcopy(fact)
+        # Not deeper than what is changed later: there are thousands of episodes after hours.
+        kept = replace(
+            fact, robots={name: copy.copy(robot) for name, robot in fact.robots.items()},
+            learner=copy.copy(fact.learner),
+            policies=[replace(one, running=dict(one.running)) for one in fact.policies],
+            episodes=[EpisodeFact(**vars(episode)) for episode in fact.episodes],
+            warnings=dict(fact.warnings))
         with self._lock:
             self._fact = kept
 
