@@ -12,6 +12,7 @@ demo: setup  ## a simulated fleet that learns while it is deployed: make demo [R
 	@./lwd demo $(if $(ROBOTS),--robots $(ROBOTS)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(TASKS),--tasks $(TASKS)) $(ARGS)
 
 test: setup  ## run all tests
+	@tools/browser.sh
 	@source tools/env.sh && python -m pytest $(ARGS)
 
 lint: setup  ## check style

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`lwd demo`: a simulated fleet that learns while it is deployed."""
+"""`lwd demo`: a simulated fleet that learns while it is deployed; `lwd report`: what it did."""
 
 from __future__ import annotations
 
 import argparse
+import webbrowser
 from pathlib import Path
 
 from rich.console import Console
@@ -35,14 +36,23 @@ def add(commands: Commands) -> None:
                       help='scenes of the comparison (default: test)')
     demo.add_argument('--seed', type=int, default=plan.seed,
                       help='of scenes and training (default: 0)')
+    demo.add_argument('--port', type=int, default=8765,
+                      help='of the web page, on this machine only; 0 for any that is free '
+                           '(default: 8765)')
     demo.add_argument('--resume', type=Path, metavar='RUN', help='go on with a run')
     demo.add_argument('--dir', type=Path, help='of the run (default: runs/demo-<time>)')
     demo.set_defaults(run=_demo)
+    report = commands.add_parser('report', help='draw the report of a run of lwd demo again')
+    report.add_argument('folder', type=Path, metavar='RUN', help='its folder, finished or not')
+    report.add_argument('--out', type=Path, help='the page (default: report.html in the folder)')
+    report.add_argument('--open', action='store_true', help='open it in the browser')
+    report.set_defaults(run=_report)
 
 
 def _demo(options: argparse.Namespace, console: Console) -> int:
     from lwd_bringup.domains import free_domain
     from lwd_bringup.loop import run
+    from lwd_bringup.loop.folder import REPORT, SUMMARY
     from lwd_bringup.loop.plan import LoopPlan, begin, resumed
     if options.resume is not None:
         folder = Path(options.resume).absolute()
@@ -57,7 +67,8 @@ def _demo(options: argparse.Namespace, console: Console) -> int:
             policy=options.policy, seed=options.seed, episodes=options.episodes,
             split=options.split, settings=settings(options.settings)))
     try:
-        summary = run.run(folder, plan, domain=free_domain(), console=console)
+        summary = run.run(folder, plan, domain=free_domain(), console=console,
+                          port=options.port)
     except KeyboardInterrupt:
         console.print(f'stopped; go on with: ./lwd demo --resume {folder}', highlight=False)
         raise
@@ -73,8 +84,18 @@ def _demo(options: argparse.Namespace, console: Console) -> int:
                               f'{summary["control_steps"]} control steps')
     table.add_row('policies', f'{summary["policies"]} published; swaps: ' + ', '.join(
         f'{name} {count}' for name, count in summary['swaps'].items()))
-    table.add_row('summary, logs', f'{folder / run.SUMMARY}, {folder / "logs"}')
+    table.add_row('report', str(folder / REPORT))
+    table.add_row('summary, logs', f'{folder / SUMMARY}, {folder / "logs"}')
     console.print(table)
+    return 0
+
+
+def _report(options: argparse.Namespace, console: Console) -> int:
+    from lwd_bringup.loop import report
+    place = report.write(options.folder, options.out).absolute()
+    console.print(str(place), highlight=False, soft_wrap=True)
+    if options.open:
+        webbrowser.open(place.as_uri())
     return 0
 
 

@@ -46,6 +46,7 @@ _LEARNER = {
     LearnerStatus.STATE_STARTING: 'starting', LearnerStatus.STATE_TRAINING: 'training',
     LearnerStatus.STATE_WAITING: 'waiting', LearnerStatus.STATE_STOPPED: 'stopped',
     LearnerStatus.STATE_FAULT: 'fault'}
+_UPLOADER, _WAITING = 'uploader', 'episodes not confirmed'
 # Control steps of several robots at once, while a busy machine does something else.
 _MANY = QoSProfile(depth=2000, reliability=RECORD.reliability, durability=RECORD.durability)
 
@@ -102,10 +103,12 @@ class Monitor(Node):
         if message.state == Episode.STATE_RUNNING:
             robot.episode, robot.task = message.episode_id, message.task
             robot.instruction = message.instruction
-            if self._open.get(robot.name) is None or (
-                    self._open[robot.name].episode != message.episode_id):
-                self._open[robot.name] = EpisodeFact(
+            episode = self._open.get(robot.name)
+            if episode is None or episode.episode != message.episode_id:
+                episode = self._open[robot.name] = EpisodeFact(
                     robot.name, message.episode_id, message.task, '', 0.0, [], 0, -1.0)
+            # An episode may be begun before it is known what it is of.
+            episode.task = message.task or episode.task
         elif message.label in _LABELS:
             episode = self._open.get(robot.name)
             if episode is None or episode.episode != message.episode_id:
@@ -151,7 +154,10 @@ class Monitor(Node):
             return
         number = len(self.fact.policies) + 1
         self.fact.policies.append(PolicyFact(
-            number, message.version, int(message.update), message.snapshot, self.seconds))
+            number, message.version, int(message.update), message.snapshot, self.seconds,
+            # The policy to begin with runs before it is offered.
+            {robot.name: self.seconds for robot in self.fact.robots.values()
+             if robot.version == message.version}))
 
     def _on_segment(self, message: SegmentUploaded) -> None:
         del message
@@ -177,6 +183,10 @@ class Monitor(Node):
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
+            robot, _, node = status.name.partition('/')
+            if node == _UPLOADER and robot in self.fact.robots:
+                self.fact.robots[robot].waiting = next(
+                    (int(each.value) for each in status.values if each.key == _WAITING), 0)
             if status.level in (DiagnosticStatus.WARN, DiagnosticStatus.ERROR):
                 self.fact.warnings[status.name] = status.message
             else:

@@ -3,7 +3,7 @@
 
 In its folder: plan.json (it resumes from what else is there), evaluation/ (first.json, last.json,
 filmstrips), pool/ (offline episodes), what lwd_bringup.fleet_config lists, timeline.jsonl (what
-was known of the fleet, every few seconds), logs/, summary.json.
+was known of the fleet, every few seconds), versions.jsonl, logs/, summary.json, report.html.
 """
 
 from __future__ import annotations
@@ -26,11 +26,17 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from lwd_bringup.config import load
 from lwd_bringup.errors import BringupError
 from lwd_bringup.fleet_config import RUN, STORE, FleetBringup
+from lwd_bringup.loop import history, report, versions
+from lwd_bringup.loop.cameras import FleetCameras
 from lwd_bringup.loop.comparison import Result, compare, evaluated
+from lwd_bringup.loop.folder import EVALUATION, SUMMARY, TIMELINE
+from lwd_bringup.loop.history import History
 from lwd_bringup.loop.monitor import Monitor
 from lwd_bringup.loop.plan import LoopPlan
-from lwd_bringup.loop.state import FleetFact, quantile
+from lwd_bringup.loop.state import quantile
 from lwd_bringup.loop.terminal import render
+from lwd_bringup.loop.web import PORT, serve
+from lwd_bringup.loop.web_state import Shown
 from lwd_bringup.nodes import environment, plan
 from lwd_bringup.prepare import prepare
 from lwd_bringup.supervise import Supervised
@@ -38,15 +44,16 @@ from lwd_policy.published import Published
 from lwd_rollout.pool_make import make
 from lwd_rollout.pool_plan import PoolPlan
 
-SUMMARY, TIMELINE = 'summary.json', 'timeline.jsonl'
-_EVALUATION, _POOL = 'evaluation', 'pool'
+_POOL = 'pool'
 _KEEP_SECONDS = 5.0
 _POOL_SEEDS = 10_000_000
 """Of the run's pool, within the split: others than the default policy was trained on."""
 _LISTEN_SECONDS = 0.05
 
 
-def run(folder: Path, loop: LoopPlan, *, domain: int, console: Console) -> dict[str, Any]:
+def run(
+    folder: Path, loop: LoopPlan, *, domain: int, console: Console, port: int = PORT,
+) -> dict[str, Any]:
     """Run the loop, or what is left of it; returns the summary, which is also in the folder.
 
     Args:
@@ -54,11 +61,22 @@ def run(folder: Path, loop: LoopPlan, *, domain: int, console: Console) -> dict[
         loop: The plan.
         domain: ROS_DOMAIN_ID of the fleet.
         console: Where to show what happens.
+        port: Of the web page, on this machine only; 0 for any that is free.
 
     Raises:
-        BringupError: Something is missing, or a node does not come up.
+        BringupError: Something is missing, a node does not come up, or the port is in use.
     """
-    config = _fleet(folder, loop, domain)
+    shown, cameras = Shown(), FleetCameras()
+    with serve(shown, port, cameras) as page:
+        console.print(f'in the browser: {page.url}', highlight=False)
+        return _run(folder, loop, _fleet(folder, loop, domain), console, shown, cameras)
+
+
+def _run(
+    folder: Path, loop: LoopPlan, config: FleetBringup, console: Console, shown: Shown,
+    cameras: FleetCameras,
+) -> dict[str, Any]:
+    versions.keep(folder)
     with _bar(console) as progress:
         first = _evaluate(folder, 'first', Path(loop.policy), loop, progress)
         if loop.pool_hours > 0:
@@ -67,14 +85,15 @@ def run(folder: Path, loop: LoopPlan, *, domain: int, console: Console) -> dict[
                 first_seed=_POOL_SEEDS + 100_000 * loop.seed),
                 progress=lambda hours, what: progress(
                     'offline pool', round(100 * hours / loop.pool_hours), 100, what))
-    fact = _deploy(folder, loop, config, console)
+    _deploy(folder, loop, config, console, shown, cameras)
     latest = Published(folder / RUN / 'published').latest()
     if latest is None:
         raise BringupError(f'the learner published nothing; see {folder}/logs/lwd.learner.log')
     with _bar(console) as progress:
         last = _evaluate(folder, 'last', latest.folder, loop, progress)
-    summary = _summary(loop, fact, first, last)
+    summary = _summary(loop, history.read(folder / TIMELINE), first, last)
     (folder / SUMMARY).write_text(json.dumps(summary, indent=1) + '\n', encoding='utf-8')
+    report.write(folder)
     return summary
 
 
@@ -112,15 +131,16 @@ def _evaluate(
     progress: Callable[[str, int, int, str], None],
 ) -> list[Result]:
     return evaluated(
-        policy, folder / _EVALUATION / f'{name}.json', tasks=loop.tasks, distribution='deploy',
+        policy, folder / EVALUATION / f'{name}.json', tasks=loop.tasks, distribution='deploy',
         episodes=loop.episodes, split=loop.split, first_seed=loop.first_test_seed,
         progress=lambda done, total, what: progress(f'{name} policy', done, total, what))
 
 
 def _deploy(
-    folder: Path, loop: LoopPlan, config: FleetBringup, console: Console,
-) -> FleetFact:
-    """Let the fleet run for the time that is left; returns what was known of it last."""
+    folder: Path, loop: LoopPlan, config: FleetBringup, console: Console, shown: Shown,
+    cameras: FleetCameras,
+) -> None:
+    """Let the fleet run for the time that is left."""
     before = _time_spent(folder)
     left = 60.0 * loop.minutes - before
     variables = environment(config)
@@ -132,22 +152,26 @@ def _deploy(
     rclpy.init()
     names = [f'g1_{number:02d}' for number in range(1, config.robots + 1)]
     monitor = Monitor(names, folder / STORE)
+    cameras.listen(monitor, names)
     executor = SingleThreadedExecutor()
     executor.add_node(monitor)
     try:
         if left > 0:
             with supervised.running(), Live(console=console, refresh_per_second=2) as live, \
                     (folder / TIMELINE).open('a', encoding='utf-8') as timeline:
-                _watch(monitor, executor, supervised, live, timeline, loop, before, left)
-        return monitor.fact
+                def show() -> None:
+                    live.update(render(monitor.fact, loop.minutes))
+                    shown.put(monitor.fact)
+
+                _watch(monitor, executor, supervised, show, timeline, before, left)
     finally:
         monitor.destroy_node()
         rclpy.try_shutdown()
 
 
 def _watch(
-    monitor: Monitor, executor: SingleThreadedExecutor, supervised: Supervised, live: Live,
-    timeline: Any, loop: LoopPlan, before: float, left: float,
+    monitor: Monitor, executor: SingleThreadedExecutor, supervised: Supervised,
+    show: Callable[[], None], timeline: Any, before: float, left: float,
 ) -> None:
     shown = kept = checked = 0.0
     while monitor.seconds < left:
@@ -156,7 +180,7 @@ def _watch(
         monitor.fact.seconds = now
         if now - shown >= 0.5:
             shown = now
-            live.update(render(monitor.fact, loop.minutes))
+            show()
         if now - checked >= 2.0:
             checked = now
             _check(supervised)
@@ -195,9 +219,9 @@ def _time_spent(folder: Path) -> float:
 
 
 def _summary(
-    loop: LoopPlan, fact: FleetFact, first: list[Result], last: list[Result],
+    loop: LoopPlan, deployed: History, first: list[Result], last: list[Result],
 ) -> dict[str, Any]:
-    up, down = fact.upward(), fact.downward()
+    fact, up, down = deployed.fact, deployed.upward, deployed.downward
     swapped = sorted(moment for policy in fact.policies[1:]
                      for moment in policy.running.values())
     return {

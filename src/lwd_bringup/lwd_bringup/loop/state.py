@@ -54,7 +54,7 @@ class RobotFact:
     """s."""
     starved: int = 0
     waiting: int = 0
-    """Closed segments that are not uploaded yet."""
+    """Episodes in its spool that the learner has not confirmed, as its uploader says."""
 
 
 @dataclass
