@@ -25,6 +25,8 @@ JOINTS = STATE_DIM + ACTION_DIM
 """Numbers of Look.joints."""
 # rad; a joint at 1 rad/s is about this far behind.
 _BEHIND = 0.1
+# Inputs beyond it, of a spread of about one, look as if they were there.
+_EDGE = 4.0
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class Backbone(nn.Module):
         text = self.text(observation.instructions)[observation.instruction]
         # How far the robot is behind its command tells how fast it moves.
         behind = (observation.sent - observation.state[:, :ACTION_DIM]) / _BEHIND
-        joints = torch.cat([self.joints(observation.state), behind.clamp(-4.0, 4.0)], dim=-1)
+        joints = torch.cat([self.joints(observation.state), behind], dim=-1).clamp(-_EDGE, _EDGE)
         query, images, mention = [text, joints], None, None
         if self.scene is not None:
             mention = mentioned(observation.instructions).to(text.device)[observation.instruction]

@@ -10,6 +10,9 @@ v = a_1 - a_0 given a_w is
 The network sees (a_w - w m) / sqrt(d) and says the rest in units of sqrt(s / d): inputs and
 targets have unit variance at every w, as in Karras et al. 2022 for diffusion. Without it a small
 network spends most of its capacity on carrying the noise from its input to its output.
+
+What the network says is bounded: where nobody ever was (arms twisted by a policy that went astray)
+an unbounded one said hundreds of times what it should, and one such window outweighed all others.
 """
 
 from __future__ import annotations
@@ -21,6 +24,13 @@ from torch import Tensor, nn
 
 _SMALLEST = 1e-3
 """Of s: coefficients that hardly vary."""
+_BOUND = 8.0
+"""Of what the network says, in standard deviations."""
+
+
+def bounded(values: Tensor) -> Tensor:
+    """Return values within +-_BOUND: x (1 + (x / b)^4)^(-1/4), which leaves small ones alone."""
+    return values / (1.0 + (values / _BOUND).pow(4)).pow(0.25)
 
 
 class Preconditioning(nn.Module):
@@ -47,8 +57,8 @@ class Preconditioning(nn.Module):
         spread = self._spread(part)
         apart = actions - part * self.mean
         guess = self.mean + (part * self.variance - (1.0 - part)) / spread * apart
-        rest = network(apart / spread.sqrt(), level)
-        return guess + (self.variance / spread).sqrt() * rest.to(self.mean.dtype)
+        rest = bounded(network(apart / spread.sqrt(), level).to(self.mean.dtype))
+        return guess + (self.variance / spread).sqrt() * rest
 
     def weight(self, level: Tensor) -> Tensor:
         """Return how much a squared error of v counts, (..., K, D), at levels w, (...).

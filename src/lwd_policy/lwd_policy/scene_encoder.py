@@ -20,6 +20,9 @@ _KEY = 16
 # Lengths on which offsets are shown, m: across a table, and between fingers.
 _FAR, _NEAR = 0.3, 0.04
 _CENTRE = (0.7, 0.0, 0.9)
+# What lies or flies further away than any demonstration showed looks as if it were at its edge:
+# networks go on in straight lines, and a thing that fell off the table is soon very far away.
+_FURTHEST, _EDGE = 4.0, 8.0
 
 
 def offsets(positions: Tensor, points: Tensor) -> Tensor:
@@ -33,7 +36,7 @@ def offsets(positions: Tensor, points: Tensor) -> Tensor:
         (B, N, P * 6).
     """
     apart = positions[:, :, None] - points[:, None]
-    both = torch.cat([(apart / _FAR).clamp(-4.0, 4.0), torch.tanh(apart / _NEAR)], dim=-1)
+    both = torch.cat([(apart / _FAR).clamp(-_FURTHEST, _FURTHEST), torch.tanh(apart / _NEAR)], dim=-1)
     return both.flatten(2)
 
 
@@ -108,7 +111,7 @@ class SceneTokens(nn.Module):
                     away = where[:, :, None] - points[:, None, :2]
                     seen.append(torch.einsum('bsji,bnsi->bnsj', reach, away).flatten(2))
                 values = torch.cat(seen, dim=-1)
-            tokens.append(embed(values))
+            tokens.append(embed(values.clamp(-_EDGE, _EDGE)))
             there.append(exists)
         return torch.cat(tokens, dim=1), torch.cat(there, dim=1)
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from lwd_policy import flow
-from lwd_policy.precondition import Preconditioning
+from lwd_policy.precondition import Preconditioning, bounded
 
 MEAN, DEVIATION = torch.tensor([[0.4, -1.0]]), torch.tensor([[0.1, 2.0]])
 COUNT = 40_000
@@ -47,3 +47,13 @@ def test_what_is_left_to_the_network_has_unit_variance_going_in_and_coming_out(w
     between = (1.0 - w) * noise + w * actions
     shared = (error * (between - between.mean(0))).mean(0)
     assert float(shared.abs().max()) < 0.05
+
+
+def test_what_the_network_says_is_bounded_and_small_values_are_left_alone():
+    values = torch.tensor([-1e4, -20.0, -1.0, 0.0, 2.0, 300.0], requires_grad=True)
+    found = bounded(values)
+    assert float(found.detach().abs().max()) <= 8.001
+    torch.testing.assert_close(found[2:5], values[2:5], atol=0.0, rtol=2e-3)
+    assert torch.all(found.diff() > 0)
+    found.sum().backward()
+    assert torch.all(torch.isfinite(values.grad))

@@ -64,9 +64,9 @@ class LwdConfig:
     reference_optimiser: OptimiserConfig = field(
         default_factory=lambda: OptimiserConfig(rate=3e-3, warmup=200, decay_to=0.02))
     refresh_optimiser: OptimiserConfig = field(
-        default_factory=lambda: OptimiserConfig(rate=1e-4, decay_to=1.0))
+        default_factory=lambda: OptimiserConfig(rate=5e-5, warmup=20, decay_to=1.0))
     actor_optimiser: OptimiserConfig = field(
-        default_factory=lambda: OptimiserConfig(rate=2e-4, decay_to=0.3))
+        default_factory=lambda: OptimiserConfig(rate=2e-5, decay_to=0.3))
     reference_ema: float = 0.005
     actor_ema: float = 0.02
     """Part of the way that the published average goes in an update."""

@@ -33,7 +33,7 @@ class SftConfig:
     optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(
         rate=3e-3, warmup=200, decay_to=0.02))
     online_optimiser: OptimiserConfig = field(
-        default_factory=lambda: OptimiserConfig(rate=1e-4, decay_to=1.0))
+        default_factory=lambda: OptimiserConfig(rate=5e-5, warmup=20, decay_to=1.0))
     ema: float = 0.005
     """Part of the way that the published average goes in an update."""
 
