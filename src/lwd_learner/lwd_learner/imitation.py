@@ -14,6 +14,9 @@ from lwd_learner.engine import Engine
 from lwd_policy.observation import Observation
 from lwd_policy.policy import FlowPolicy
 
+OUTLIER = 1.0
+"""A sample's loss counts in full up to here; what is further off pulls no harder. 1 is about what
+a policy without any idea has; corrections from states where it never was reached thousands."""
 LEVELS = 1
 """Noise levels of each sample in one update; more share a context that is dear to compute."""
 
@@ -51,4 +54,5 @@ def matching(
     with engine.autocast():
         velocity = trained(sample.observation, between, level)
     error = (velocity.float() - (actions[:, None] - noise)).square()
-    return (policy.weight(level) * error).mean(dim=(1, 2, 3))
+    loss = (policy.weight(level) * error).mean(dim=(1, 2, 3))
+    return loss * (OUTLIER / loss.detach()).clamp(max=1.0)

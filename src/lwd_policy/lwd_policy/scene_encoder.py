@@ -36,8 +36,8 @@ def offsets(positions: Tensor, points: Tensor) -> Tensor:
         (B, N, P * 6).
     """
     apart = positions[:, :, None] - points[:, None]
-    both = torch.cat([(apart / _FAR).clamp(-_FURTHEST, _FURTHEST), torch.tanh(apart / _NEAR)], dim=-1)
-    return both.flatten(2)
+    far = (apart / _FAR).clamp(-_FURTHEST, _FURTHEST)
+    return torch.cat([far, torch.tanh(apart / _NEAR)], dim=-1).flatten(2)
 
 
 def _log_size(size: Tensor) -> Tensor:
