@@ -1,0 +1,19 @@
+# The learner's machine: coordinator, learner, policy publisher. With a GPU: run with --gpus all.
+# docker build -f docker/learner.Dockerfile -t lwd-learner .
+FROM ros:jazzy-ros-base
+
+SHELL ["/bin/bash", "-o", "pipefail", "-c"]
+ENV PIP_BREAK_SYSTEM_PACKAGES=1 PIP_NO_CACHE_DIR=1
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends python3-pip ros-jazzy-rmw-zenoh-cpp \
+    && rm -rf /var/lib/apt/lists/*
+
+WORKDIR /lwd
+COPY requirements/run.txt requirements/run.txt
+RUN python3 -m pip install -r requirements/run.txt
+COPY . .
+RUN source /opt/ros/jazzy/setup.bash && colcon build --merge-install
+
+COPY docker/entrypoint.sh /entrypoint.sh
+ENTRYPOINT ["/entrypoint.sh"]
+CMD ["ros2", "launch", "launch/learner.launch.py", "init:=policies/default/policy"]
