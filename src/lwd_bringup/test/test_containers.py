@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the containers are told to start can be started; no container engine is needed to see it."""
+"""What the containers are told to start can be started; no container engine is needed for it."""
 
 import re
 from pathlib import Path
