@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import itertools
 import os
 
@@ -10,6 +12,9 @@ import pytest
 
 os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
 os.environ.setdefault('MUJOCO_GL', 'egl')
+# Comes with CUDA builds of torch. Loaded after Mesa, it crashes: both bring an LLVM of their own.
+if importlib.util.find_spec('triton') is not None:
+    importlib.import_module('triton')
 
 # 0 to 101 are safe on every platform. Fleets use 0 to 39, demos 70 to 101, tests what is between.
 _FIRST, _COUNT = 40, 30
