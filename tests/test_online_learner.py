@@ -74,11 +74,11 @@ def add(store, folder, origin='online'):
 
 
 def learner(store, run, data, **options):
-    settings = {'windows_per_update': 10.0, 'first_windows': 20, 'train': TRAIN}
+    settings = {'windows_per_update': 10.0, 'first_windows': 20, 'train': TRAIN,
+                'init': str(data / 'policy')}
     hooks = {name: options.pop(name) for name in ('say', 'on_update') if name in options}
     return OnlineLearner(OnlineConfig(
-        store=str(store), run=str(run), init=str(data / 'policy'), **{**settings, **options}),
-        **hooks)
+        store=str(store), run=str(run), **{**settings, **options}), **hooks)
 
 
 def test_it_waits_for_the_fleet_then_trains_and_publishes_and_waits_again(tmp_path, store, data):
