@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import rclpy
+from rclpy.signals import SignalHandlerOptions
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -47,7 +48,7 @@ def run(
     results: list[EpisodeResult] = []
     cameras = config.driver.cameras.names
     with supervised.running():
-        rclpy.init()
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
         runner = EpisodeRunner(
             '/' + config.robot, cameras, lockstep=config.driver.mode == LOCKSTEP)
         try:

@@ -19,6 +19,7 @@ from typing import Any
 
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.signals import SignalHandlerOptions
 from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -149,7 +150,7 @@ def _deploy(
         prepare(config)
     supervised = Supervised(
         plan(config), folder, environment=variables, log_level=config.log_level)
-    rclpy.init()
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     names = [f'g1_{number:02d}' for number in range(1, config.robots + 1)]
     monitor = Monitor(names, folder / STORE)
     cameras.listen(monitor, names)
