@@ -35,6 +35,8 @@ _LOWER, _UPPER = limits(COMMAND_JOINTS)
 _SPEED = np.array([joint.velocity for joint in COMMAND_JOINTS])
 # A gripper is told to open or close at once; how fast it does is the driver's business.
 _SPEED[GRIPPER_INDICES] = np.inf
+_SLACK = np.ones(len(COMMAND_JOINTS))
+_SLACK[GRIPPER_INDICES] = 10.0
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,9 @@ class CanaryConfig:
     """What actions are sane."""
 
     margin: float = field(default=0.3, metadata={'range': (0.0, 10.0)})
-    """How far a command may lie beyond a joint's limits, rad (grippers: closure). The policy's
-    commands are clipped to the limits anyway; far beyond them it knows nothing."""
+    """How far an arm's command may lie beyond a joint's limits, rad. The policy's commands are
+    clipped to the limits anyway; far beyond them it knows nothing. Grippers, which open and close
+    at once and overshoot as a step in a few cosines does, may ten times as far, closure."""
     speed: float = field(default=3.0, metadata={'range': (0.1, 100.0)})
     """How fast the arms' commands may change, in multiples of a joint's greatest speed."""
     distance: float = field(default=0.5, metadata={'range': (0.0, 100.0)})
@@ -150,9 +153,9 @@ def check(
     if bad:
         raise CanaryError(f'{bad} of {found.size} commands on stored observations are not finite')
     beyond = np.maximum(_LOWER - found, found - _UPPER)
-    _compare(beyond, config.margin, 'lies {value:.2f} beyond its limits', 'margin')
+    _compare(beyond, config.margin * _SLACK, 'lies {value:.2f} beyond its limits', 'margin')
     steps = np.diff(np.concatenate([sent[:, None], found], axis=1), axis=1)
-    _compare(np.abs(steps) * _CONTROL_RATE / _SPEED, config.speed,
+    _compare(np.abs(steps) * _CONTROL_RATE / _SPEED, config.speed * np.ones(len(_SPEED)),
              'would move at {value:.1f} times its greatest speed', 'speed')
     if running is not None and config.distance and running.shape == found.shape:
         distance = float(np.sqrt(np.mean((found - running) ** 2)))
@@ -163,8 +166,11 @@ def check(
                 '(canary.distance)')
 
 
-def _compare(values: NDArray[np.float64], limit: float, text: str, name: str) -> None:
-    worst = np.unravel_index(int(values.argmax()), values.shape)
+def _compare(
+    values: NDArray[np.float64], allowed: NDArray[np.float64], text: str, name: str,
+) -> None:
+    worst = np.unravel_index(int((values - allowed).argmax()), values.shape)
+    limit = float(allowed[worst[-1]])
     if values[worst] > limit:
         said = text.format(value=values[worst])
         raise CanaryError(

@@ -41,7 +41,7 @@ def test_numbers_that_are_none_are_refused():
 
 
 @pytest.mark.parametrize(('change', 'text'), [
-    (lambda c: c.__setitem__((1, 3, 7), 1.5), r'observation 1, step 3, idx41.*0\.50 beyond'),
+    (lambda c: c.__setitem__((1, 3, 7), 4.5), r'observation 1, step 3, idx41.*3\.50 beyond'),
     (lambda c: c.__setitem__((0, 0, 2), c[0, 0, 2] + 0.9), r'step 0, .*times its greatest speed'),
     (lambda c: c.__iadd__(0.05), r'root mean square.*canary\.distance'),
 ])
