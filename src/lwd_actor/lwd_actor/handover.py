@@ -19,6 +19,7 @@ _LIMITS = BlendLimits(np.full(16, 1.0), np.full(16, 8.0), np.full(16, 150.0))
 # rad/s, rad/s^2.
 _SMOOTH_VELOCITY, _SMOOTH_ACCELERATION = 2.0, 10.0
 _GRIPPER_STEP = 2.0 * PERIOD
+_ARM_STEP = 0.999 * _SMOOTH_VELOCITY * PERIOD
 _SAME = 1e-9
 _LOWER, _UPPER = limits(COMMAND_JOINTS)
 
@@ -77,6 +78,17 @@ class Handover:
         return bool(np.max(np.abs(velocity)) <= _SMOOTH_VELOCITY + _SAME
                     and np.max(np.abs(acceleration)) <= _SMOOTH_ACCELERATION + _SAME)
 
+    def _within_speed(self, command: Array) -> Array:
+        """Return a faded command, (16,), no further from the last one than the arms may go.
+
+        A fade that begins against the new driver's motion adds up to a little more; what is left
+        out of one tick comes in the next, in which the fade is slower.
+        """
+        assert self.last is not None  # noqa: S101  a fade has begun from it
+        step = command - self.last
+        step[ARM_INDICES] = np.clip(step[ARM_INDICES], -_ARM_STEP, _ARM_STEP)
+        return self.last + step
+
     def apply(self, target: Array) -> Array:
         """Return the command, (16,), for a driver's target of this tick."""
         command = target.copy()
@@ -87,6 +99,7 @@ class Handover:
             else:
                 command += self._blend.at(self._time)
                 command[GRIPPER_INDICES] = target[GRIPPER_INDICES]
+                command = self._within_speed(command)
         if self._grips and self.last is not None:
             change = (target - self.last)[GRIPPER_INDICES]
             short = np.clip(change, -_GRIPPER_STEP, _GRIPPER_STEP)

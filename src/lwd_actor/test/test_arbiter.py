@@ -189,9 +189,8 @@ def test_take_over_at_any_instant_is_within_the_drivers_limits_and_immediate(see
         assert (decision.source is Source.TELEOP) == (teleop is not None)
         if last is not None:
             moved = decision.positions - last
-            # What the driver would blend in as a leap never gets there. A policy about as fast as
-            # the arm may be, and a fade beside it, go a little beyond: the driver clips that.
-            assert np.max(np.abs(moved[ARM_INDICES])) < 1.1 * SAFETY.arm_velocity * PERIOD
+            # What the driver would blend in as a leap never gets there.
+            assert np.max(np.abs(moved[ARM_INDICES])) < SAFETY.arm_velocity * PERIOD
             assert np.max(np.abs(moved[[7, 15]])) <= SAFETY.gripper_velocity * PERIOD + 1e-9
             # One who was silent for a tick goes on where the arm would be.
             spoken = 0 if silent else spoken + 1
