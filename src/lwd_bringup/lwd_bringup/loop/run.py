@@ -85,7 +85,7 @@ def _run(
                 hours=loop.pool_hours, tasks=loop.tasks,
                 first_seed=_POOL_SEEDS + 100_000 * loop.seed),
                 progress=lambda hours, what: progress(
-                    'offline pool', round(100 * hours / loop.pool_hours), 100, what))
+                    'offline pool', min(100, round(100 * hours / loop.pool_hours)), 100, what))
     _deploy(folder, loop, config, console, shown, cameras)
     latest = Published(folder / RUN / 'published').latest()
     if latest is None:
