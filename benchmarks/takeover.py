@@ -117,6 +117,13 @@ class Operator:
         return min(number for number, step in self.steps.items()
                    if number >= tick and fits(step.source))
 
+    def answered(self, tick: int, done: Callable[[], bool]) -> bool:
+        """Return whether something is done, by a step from a tick on.
+
+        Of a press that was heard too late, the step would else answer the next one.
+        """
+        return self.last is not None and self.last.tick >= tick and done()
+
     def press(self, button: int, done: Callable[[], bool], what: str) -> int:
         """Press a button, and again if it was not heard; returns the newest tick at its press.
 
@@ -131,10 +138,10 @@ class Operator:
             self.down.add(button)
             self.send()
             heard = time.monotonic() + _HEARD
-            while time.monotonic() < heard and not done():
+            while time.monotonic() < heard and not self.answered(at, done):
                 rclpy.spin_once(self.node, timeout_sec=0.01)
             self.down.discard(button)
-            if done():
+            if self.answered(at, done):
                 return at
             self.again += 1
             self.down.clear()
