@@ -42,7 +42,7 @@ HELD_OUT_PHRASES = (
 _TRAIN = ItemSpan((0.029, 0.034), (0.10, 0.13), (0.7, 0.9))
 _DEPLOY = ItemSpan((0.026, 0.036), (0.10, 0.13), (0.4, 0.6))
 _SETTLED_STEPS = 8
-_DRAWS = 500
+_DRAWS = 20_000
 
 
 class Restock:
