@@ -4,6 +4,7 @@ elsewhere."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,7 @@ from closed_form import Mixture, draw, fixed_point
 from torch import Tensor
 
 from lwd_learner import qam
+from lwd_learner.temperature import Temperature, TemperatureConfig
 from lwd_policy import flow
 
 GAUSSIAN = Mixture((0.0,), 0.25)
@@ -83,7 +85,7 @@ def test_adjoint_pulls_back_through_the_reference_only():
 
     points = [torch.randn(3, 4, generator=generator, dtype=torch.float64) for _ in range(3)]
     last = torch.randn(3, 4, generator=generator, dtype=torch.float64)
-    found = qam.adjoint(reference, points, last)
+    found = qam.adjoint(reference, points, last, flow.times(3, 1.0))
     h, g, small = 1.0 / 3.0, last, 1e-6
     for k in reversed(range(3)):
         level = torch.full((3,), k * h + h, dtype=torch.float64)
@@ -99,9 +101,77 @@ def test_adjoint_pulls_back_through_the_reference_only():
         torch.testing.assert_close(found[k], g, rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.parametrize('spread', [0.1, 0.05, 0.03])
+def test_steps_that_shrink_reach_the_tilt_of_a_narrow_reference(spread):
+    """Tilted by x / s, N(0, s^2) moves by s; even steps overshoot it many times over."""
+    narrow = Mixture((0.0,), spread**2)
+    noise = torch.randn(2000, 1, dtype=torch.float64)
+
+    def moved(shrink: float) -> tuple[float, float]:
+        rolled = qam.rollout(narrow.velocity, narrow.velocity, lambda x: x[:, 0], noise, spread,
+                             shrink=shrink)
+        # A linear value's adjoints are the same on every path, and so is what answers them.
+        change = [-0.5 * qam.sigma(k, rolled.times)**2 * float(rolled.adjoints[k, 0, 0])
+                  for k in range(rolled.steps)]
+
+        def policy(x: Tensor, level: Tensor) -> Tensor:
+            return narrow.velocity(x, level) + change[rolled.times.index(float(level[0]))]
+
+        at_zero = torch.zeros(1, 1, dtype=torch.float64)
+        reached = flow.integrate(policy, at_zero, shrink=shrink)
+        return float(reached) / spread, float(rolled.asked.mean())
+
+    mean, asked = moved(flow.SHRINK)
+    assert 0.8 <= mean <= 1.2
+    assert asked <= 1.0  # the tilt's own is 0.5 nats
+    mean, asked = moved(1.0)
+    assert mean > 1.9
+    if spread < 0.1:
+        assert mean > 5.0
+        assert asked > 5.0
+
+
+def test_what_the_adjoints_ask_for_is_what_the_policy_then_has():
+    policy = fixed_point(GAUSSIAN, linear, 1.0, 40)
+    noise = torch.randn(20_000, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
+    rolled = qam.rollout(policy.velocity, GAUSSIAN.velocity, linear, noise, 1.0, steps=40,
+                         shrink=1.0)
+    assert float(rolled.asked.mean()) == pytest.approx(float(rolled.kl.mean()), rel=0.1)
+
+
+def test_another_temperature_and_a_path_that_asks_for_too_much():
+    noise = torch.randn(50, 1, dtype=torch.float64)
+    value = lambda x: x[:, 0].pow(3)  # noqa: E731  some paths are far steeper than others
+    rolled = qam.rollout(GAUSSIAN.velocity, GAUSSIAN.velocity, value, noise, 1.0)
+    torch.testing.assert_close(rolled.tempered(0.5).asked, 4.0 * rolled.asked)
+    assert torch.equal(rolled.tempered(1.0).adjoints, rolled.adjoints)
+    middle = float(rolled.asked.median())
+    short = rolled.tempered(1.0, largest=middle)
+    assert float(short.asked.max()) == pytest.approx(middle)
+    least = rolled.asked < 0.99 * middle
+    assert torch.equal(short.adjoints[:, least], rolled.adjoints[:, least])
+
+
+def test_lambda_follows_what_is_asked_for_and_what_comes_of_it():
+    keeper = Temperature(TemperatureConfig(kl=2.0, memory=0.5))
+    for _ in range(30):
+        keeper.observe_asked(math.log(8.0))
+    assert keeper.value == pytest.approx(2.0)
+    for _ in range(200):
+        keeper.observe_kl(20.0)
+    assert keeper.value > 10.0
+    again = Temperature(keeper.config)
+    again.restore(keeper.state())
+    assert again.value == keeper.value
+    fixed = Temperature(TemperatureConfig(fixed=0.3))
+    fixed.observe_asked(9.0)
+    fixed.observe_kl(100.0)
+    assert fixed.value == 0.3
+
+
 def test_a_policy_that_is_its_reference_has_no_kl():
     noise = torch.randn(50, 1, dtype=torch.float64)
-    rolled = qam.rollout(GAUSSIAN.velocity, GAUSSIAN.velocity, linear, noise, 1.0)
+    rolled = qam.rollout(GAUSSIAN.velocity, GAUSSIAN.velocity, linear, noise, 1.0, shrink=1.0)
     assert float(rolled.kl.abs().max()) == 0.0
 
 
@@ -109,15 +179,16 @@ def test_measured_kl_is_that_of_the_tilt():
     # KL(N(.25, .25) || N(0, .25)) = .125 nats; the path's bounds it from above and is near it.
     policy = fixed_point(GAUSSIAN, linear, 1.0, 40)
     noise = torch.randn(20_000, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
-    rolled = qam.rollout(policy.velocity, GAUSSIAN.velocity, linear, noise, 1.0, steps=40)
+    rolled = qam.rollout(policy.velocity, GAUSSIAN.velocity, linear, noise, 1.0, steps=40,
+                         shrink=1.0)
     assert 0.11 <= float(rolled.kl.mean()) <= 0.16
 
 
 def test_loss_vanishes_where_the_velocity_answers_the_adjoint():
     noise = torch.randn(10, 1, dtype=torch.float64)
-    rolled = qam.rollout(GAUSSIAN.velocity, GAUSSIAN.velocity, linear, noise, 1.0)
+    rolled = qam.rollout(GAUSSIAN.velocity, GAUSSIAN.velocity, linear, noise, 1.0, shrink=1.0)
     k = torch.arange(10).expand(10, -1)
-    spread = torch.tensor([qam.sigma(i, 10) for i in range(10)], dtype=torch.float64)
+    spread = torch.tensor([qam.sigma(i, rolled.times) for i in range(10)], dtype=torch.float64)
     best = qam.at_levels(rolled.reference, k) - (
         spread.square() / 2)[None, :, None] * qam.at_levels(rolled.adjoints, k)
     torch.testing.assert_close(
@@ -150,7 +221,7 @@ def test_in_many_dimensions_the_value_rises_as_much_as_the_exact_tilt():
     for _ in range(300):
         noise = torch.randn(128, size, generator=generator)
         rolled = qam.rollout(policy, reference, value, noise, temperature, steps=steps,
-                             generator=generator)
+                             shrink=1.0, generator=generator)
         points = qam.at_levels(rolled.points, every).flatten(0, 1)
         velocity = policy(points, every.flatten() / steps).unflatten(0, every.shape)
         adam.zero_grad()
@@ -158,8 +229,8 @@ def test_in_many_dimensions_the_value_rises_as_much_as_the_exact_tilt():
         adam.step()
     noise = torch.randn(20_000, size, generator=generator)
     with torch.no_grad():
-        base = value(flow.integrate(reference, noise, steps))
+        base = value(flow.integrate(reference, noise, steps, shrink=1.0))
         tilted = (base * torch.softmax(base / temperature, dim=0)).sum()
-        reached = value(flow.integrate(policy, noise, steps)).mean()
+        reached = value(flow.integrate(policy, noise, steps, shrink=1.0)).mean()
     gain = float((reached - base.mean()) / (tilted - base.mean()))
     assert 0.85 <= gain <= 1.15
