@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Memoryless chains from noise to action, in steps: what QAM rolls a flow out by.
 
-    x_{k+1} = A_k x_k + C_k f(x_k, t_k) + sqrt(v_k) eps,  the last step being the flow's ODE.
+x_{k+1} = A_k x_k + C_k f(x_k, t_k) + sqrt(v_k) eps,  the last step being the flow's ODE.
 """
 
 from __future__ import annotations
@@ -62,9 +62,10 @@ def _euler(at: tuple[float, ...]) -> Chain:
 def _ancestral(at: tuple[float, ...]) -> Chain:
     """What is known of x' = t' a + (1 - t') e given x = t a + (1 - t) e and a = x + (1 - t) f.
 
-    x came from x' by x = (t / t') x' + noise of the variance n^2 = (1 - t)^2 - (t / t')^2 (1 - t')^2,
-    so that x' has the mean t' a + K (x - t a), K = (t / t') (1 - t')^2 / (1 - t)^2, and the variance
-    v = (1 - t')^2 n^2 / (1 - t)^2; at t = 0 nothing of x is kept, the chain is memoryless.
+    x came from x' by x = (t / t') x' and noise of the variance
+    n^2 = (1 - t)^2 - (t / t')^2 (1 - t')^2; x' therefore has the mean t' a + K (x - t a),
+    K = (t / t') (1 - t')^2 / (1 - t)^2, and the variance v = (1 - t')^2 n^2 / (1 - t)^2.
+    At t = 0 nothing of x is kept: the chain is memoryless.
     """
     keep, gain, spread = [], [], []
     for now, then in pairwise(at):

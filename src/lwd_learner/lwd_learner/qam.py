@@ -6,21 +6,22 @@ t_0 = 0 (noise) to t_N = 1 (action) the *current* policy is rolled out by a memo
 
     x_{k+1} = A_k x_k + C_k f_theta(x_k, t_k) + sqrt(v_k) eps,
 
-its last step by the reference's ODE, x_N = x_{N-1} + (1 - t_{N-1}) f_beta(x_{N-1}, t_{N-1}). The lean
-adjoint goes back through the *reference* only, one VJP a step, g_N = -grad Q(x_N) / lambda,
+its last step by the reference's ODE, x_N = x_{N-1} + (1 - t_{N-1}) f_beta(x_{N-1}, t_{N-1}).
+The lean adjoint goes back through the *reference* only, one VJP a step, from
+g_N = -grad Q(x_N) / lambda,
 
     g_k = A_k g_{k+1} + C_k J_beta^T g_{k+1},
 
-and f_theta regresses on it:  sum_k || C_k (f_theta - f_beta) / sqrt(v_k) + sqrt(v_k) g ||^2, which at
-its minimum is twice the KL between the paths. Rolling out the reference instead, or leaving the VJP
-out, converges to something else (the tests show both); `path` keeps the former as an ablation.
+and f_theta regresses on it,  sum_k || C_k (f_theta - f_beta) / sqrt(v_k) + sqrt(v_k) g ||^2.
+Rolling out the reference instead, or leaving the VJP out, converges to something else (the tests
+show both); `path` keeps the former as an ablation.
 
-Two chains are there (`chains.py`). *Euler* is the SDE in even or shrinking steps h_k, as the method
-is published: A = 1 - h / t_{k+1}, C = 2 h, v = 2 h (1 - t_k + h) / t_{k+1}. *Ancestral* draws x_{k+1}
-from what is known of it given x_k and the action E[a | x_k] = x_k + (1 - t_k) f. For a reference
-that knows well what to do, of spread s in a coefficient, Euler's adjoint turns over at each step
-until h < s: tilted by x / s, N(0, s^2) then moves 7 times too far at s = .05 and ten even steps, 52
-times at .02. The ancestral chain tilts the sampler's own distribution exactly for every s and N.
+Two chains are there (`chains.py`). *Euler* is the SDE in steps h_k, as the method is published:
+A = 1 - h / t_{k+1}, C = 2 h, v = 2 h (1 - t_k + h) / t_{k+1}. *Ancestral* draws x_{k+1} from what
+is known of it given x_k and the action E[a | x_k] = x_k + (1 - t_k) f. Where a reference knows
+well what to do, with a spread s in a coefficient, Euler's adjoint turns over at each step until
+h < s: tilted by x / s, N(0, s^2) then moves 7 times too far at s = .05 and ten even steps, 52
+times at .02. The ancestral chain tilts the sampler's own distribution, for every s and N.
 """
 
 from __future__ import annotations
@@ -70,8 +71,10 @@ class Rollout:
 
     @property
     def asked(self) -> Tensor:
-        """(B,) KL, nats, that the adjoints ask for: what `kl` is once the regression is met,
-        half the sum over k < N - 1 of v_k || g ||^2. It goes with 1 / lambda^2."""
+        """(B,) KL, nats, that the adjoints ask for: what `kl` is once the regression is met.
+
+        Half the sum over k < N - 1 of v_k || g ||^2; it goes with 1 / lambda^2.
+        """
         squares = self.adjoints[:-1].square().flatten(2).sum(2)
         return 0.5 * (_column(self.chain.push, squares)[:-1, None].square() * squares).sum(0)
 
@@ -170,7 +173,7 @@ def adjoint(reference: Velocity, points: list[Tensor], last: Tensor, chain: Chai
 
 
 def loss(rolled: Rollout, k: Tensor, velocity: Tensor) -> Tensor:
-    """Return each sample's loss, (B,): N times the mean over its levels of the regression's square.
+    """Return each sample's loss, (B,): N times the mean over its levels of the squared error.
 
     Args:
         rolled: Paths and adjoints.

@@ -38,16 +38,15 @@ class Mixture:
 class Table:
     """f_theta = f_beta + a table over steps and bins of x."""
 
-    def __init__(self, reference: Mixture, steps: int, shrink: float = 1.0) -> None:
-        self.reference, self.steps, self.shrink = reference, steps, shrink
-        self.times = torch.tensor(flow.times(steps, shrink), dtype=torch.float64)
+    def __init__(self, reference: Mixture, steps: int) -> None:
+        self.reference, self.steps = reference, steps
         self.table = torch.zeros(steps, _BINS, dtype=torch.float64)
 
     def bins(self, x: Tensor) -> Tensor:
         return ((x - _LOW) / (_HIGH - _LOW) * _BINS).long().clamp(0, _BINS - 1)
 
     def velocity(self, x: Tensor, level: Tensor) -> Tensor:
-        k = torch.searchsorted(self.times, level - 1e-9)
+        k = (level * self.steps).round().long()
         return self.reference.velocity(x, level) + self.table[k[:, None], self.bins(x)]
 
 
@@ -57,10 +56,10 @@ Adjoint = Callable[[qam.Rollout, float], qam.Rollout]
 def fixed_point(
     reference: Mixture, value: qam.Value, temperature: float, steps: int, *,
     path: qam.Path = 'policy', change: Adjoint | None = None, particles: int = 10_000,
-    rounds: int = 40, seed: int = 0, shrink: float = 1.0,
+    rounds: int = 40, seed: int = 0, form: qam.Form = 'euler',
 ) -> Table:
     """Return the policy at which the loss of qam.py is stationary: gradient steps, averaged."""
-    policy = Table(reference, steps, shrink)
+    policy = Table(reference, steps)
     generator = torch.Generator().manual_seed(seed)
     average = torch.zeros_like(policy.table)
     kept = 0
@@ -68,21 +67,21 @@ def fixed_point(
     for i in range(rounds):
         noise = torch.randn(particles, 1, generator=generator, dtype=torch.float64)
         rolled = qam.rollout(policy.velocity, reference.velocity, value, noise, temperature,
-                             path=path, steps=steps, shrink=shrink, generator=generator)
+                             path=path, steps=steps, form=form, generator=generator)
         if change is not None:
             rolled = change(rolled, temperature)
         points = qam.at_levels(rolled.points, every)
         bins = policy.bins(points[..., 0])
         table = policy.table.clone().requires_grad_()
         velocity = qam.at_levels(rolled.reference, every) + table[every, bins][..., None]
-        loss = qam.loss(rolled, every, velocity).sum() * steps
+        loss = qam.loss(rolled, every, velocity).sum()
         gradient, = torch.autograd.grad(loss, table)
         mass = torch.zeros_like(table).index_put_(
             (every, bins), torch.ones_like(points[..., 0]), accumulate=True)
         # The loss is quadratic in the table: divided by its curvature, the gradient is a step
         # to the best answer to these particles.
         curvature = torch.tensor(
-            [8.0 / qam.sigma(k, rolled.times) ** 2 for k in range(steps)], dtype=torch.float64)[:, None]
+            [2.0 * pull**2 for pull in rolled.chain.pull], dtype=torch.float64)[:, None]
         step = 1.0 if i < 5 else 0.4
         policy.table -= step * gradient / (curvature * mass.clamp(min=1.0))
         if i >= rounds // 2:
@@ -96,4 +95,4 @@ def draw(policy: Table, count: int = 200_000, seed: int = 1) -> Tensor:
     """Return actions, (count,), of a policy, by the sampler that robots use."""
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(count, 1, generator=generator, dtype=torch.float64)
-    return flow.integrate(policy.velocity, noise, policy.steps, shrink=policy.shrink)[:, 0]
+    return flow.integrate(policy.velocity, noise, policy.steps)[:, 0]

@@ -215,7 +215,7 @@ def test_flow_matching_learns_two_modes():
             velocity, actions, torch.randn(256, 1, 1), torch.rand(256)).mean().backward()
         adam.step()
     with torch.no_grad():
-        drawn = flow.integrate(velocity, torch.randn(2000, 1, 1), 20, shrink=1.0).flatten()
+        drawn = flow.integrate(velocity, torch.randn(2000, 1, 1), 20).flatten()
     assert 0.4 <= float((drawn > 0).float().mean()) <= 0.6
     assert float((drawn.abs() > 0.6).float().mean()) > 0.85
 
