@@ -20,13 +20,20 @@ from lwd_learner.td import TdConfig
 from lwd_msgs.msg import ControlStep, Reward
 from lwd_policy.config import PolicyConfig
 
-TELEOP, SUCCESS = int(ControlStep.SOURCE_TELEOP), int(Reward.TERMINAL_SUCCESS)
+POLICY, TELEOP = int(ControlStep.SOURCE_POLICY), int(ControlStep.SOURCE_TELEOP)
+SUCCESS = int(Reward.TERMINAL_SUCCESS)
 
 
 def _good(columns: EpisodeColumns) -> NDArray[np.bool_]:
-    """Successful episodes, and corrections in any."""
+    """Successful episodes, and corrections in any.
+
+    What a policy did is imitated from where it decided: a window that spans two of its chunks is
+    something that it never meant, nor would a demonstrator.
+    """
     if columns.outcome == SUCCESS:
-        return np.ones(len(columns), dtype=bool)
+        chunk = columns.chunk_id
+        begins = np.concatenate([[True], chunk[1:] != chunk[:-1]])
+        return begins | (columns.source != POLICY)
     return _corrections(columns)
 
 

@@ -56,7 +56,7 @@ Adjoint = Callable[[qam.Rollout, float], qam.Rollout]
 def fixed_point(
     reference: Mixture, value: qam.Value, temperature: float, steps: int, *,
     path: qam.Path = 'policy', change: Adjoint | None = None, particles: int = 10_000,
-    rounds: int = 40, seed: int = 0,
+    rounds: int = 40, seed: int = 0, form: qam.Form = 'euler',
 ) -> Table:
     """Return the policy at which the loss of qam.py is stationary: gradient steps, averaged."""
     policy = Table(reference, steps)
@@ -67,21 +67,21 @@ def fixed_point(
     for i in range(rounds):
         noise = torch.randn(particles, 1, generator=generator, dtype=torch.float64)
         rolled = qam.rollout(policy.velocity, reference.velocity, value, noise, temperature,
-                             path=path, steps=steps, generator=generator)
+                             path=path, steps=steps, form=form, generator=generator)
         if change is not None:
             rolled = change(rolled, temperature)
         points = qam.at_levels(rolled.points, every)
         bins = policy.bins(points[..., 0])
         table = policy.table.clone().requires_grad_()
         velocity = qam.at_levels(rolled.reference, every) + table[every, bins][..., None]
-        loss = qam.loss(rolled, every, velocity).sum() * steps
+        loss = qam.loss(rolled, every, velocity).sum()
         gradient, = torch.autograd.grad(loss, table)
         mass = torch.zeros_like(table).index_put_(
             (every, bins), torch.ones_like(points[..., 0]), accumulate=True)
         # The loss is quadratic in the table: divided by its curvature, the gradient is a step
         # to the best answer to these particles.
         curvature = torch.tensor(
-            [8.0 / qam.sigma(k, steps) ** 2 for k in range(steps)], dtype=torch.float64)[:, None]
+            [2.0 * pull**2 for pull in rolled.chain.pull], dtype=torch.float64)[:, None]
         step = 1.0 if i < 5 else 0.4
         policy.table -= step * gradient / (curvature * mass.clamp(min=1.0))
         if i >= rounds // 2:

@@ -4,6 +4,7 @@ elsewhere."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -12,7 +13,10 @@ from closed_form import Mixture, draw, fixed_point
 from torch import Tensor
 
 from lwd_learner import qam
+from lwd_learner.chains import make_chain
+from lwd_learner.temperature import Temperature, TemperatureConfig
 from lwd_policy import flow
+from lwd_policy.flow import Velocity
 
 GAUSSIAN = Mixture((0.0,), 0.25)
 MIXTURE = Mixture((-0.6, 0.6), 0.0625)
@@ -83,7 +87,7 @@ def test_adjoint_pulls_back_through_the_reference_only():
 
     points = [torch.randn(3, 4, generator=generator, dtype=torch.float64) for _ in range(3)]
     last = torch.randn(3, 4, generator=generator, dtype=torch.float64)
-    found = qam.adjoint(reference, points, last)
+    found = qam.adjoint(reference, points, last, make_chain('euler', 3, 1.0))
     h, g, small = 1.0 / 3.0, last, 1e-6
     for k in reversed(range(3)):
         level = torch.full((3,), k * h + h, dtype=torch.float64)
@@ -99,9 +103,98 @@ def test_adjoint_pulls_back_through_the_reference_only():
         torch.testing.assert_close(found[k], g, rtol=1e-6, atol=1e-8)
 
 
+def answered(rolled: qam.Rollout, reference: Mixture) -> Velocity:
+    """Return the policy that answers the adjoints of a linear value: the same on every path."""
+    chain = rolled.chain
+    change = [-chain.push[k] * float(rolled.adjoints[k, 0, 0]) / chain.pull[k]
+              for k in range(rolled.steps)]
+
+    def policy(x: Tensor, level: Tensor) -> Tensor:
+        return reference.velocity(x, level) + change[chain.times.index(float(level[0]))]
+
+    return policy
+
+
+@pytest.mark.parametrize('shrink', [1.0, 0.75])
+@pytest.mark.parametrize('spread', [1.0, 0.1, 0.02])
+def test_the_ancestral_chain_tilts_what_the_sampler_draws(spread, shrink):
+    """However narrow the reference: tilted by x / s, a variance v moves by v / s."""
+    narrow = Mixture((0.0,), spread**2)
+    generator = torch.Generator().manual_seed(1)
+    noise = torch.randn(100_000, 1, dtype=torch.float64, generator=generator)
+
+    def roll(policy: Velocity) -> qam.Rollout:
+        return qam.rollout(policy, narrow.velocity, lambda x: x[:, 0], noise, spread,
+                           shrink=shrink, generator=generator)
+
+    before = roll(narrow.velocity)
+    after = roll(answered(before, narrow))
+    moved = float(after.final.mean()) / spread
+    assert moved == pytest.approx(float(before.final.var()) / spread**2, rel=0.03, abs=0.003)
+    assert float(after.kl.mean()) == pytest.approx(float(before.asked.mean()), rel=1e-6)
+    assert float(after.kl.mean()) == pytest.approx(0.5 * moved, rel=0.05, abs=0.003)
+
+
+def test_eulers_chain_overshoots_a_narrow_reference():
+    """Ten steps of a tenth: N(0, .02^2) tilted by x / .02 moves by more than 50 instead of 1."""
+    narrow = Mixture((0.0,), 0.02**2)
+    noise = torch.randn(10, 1, dtype=torch.float64)
+    rolled = qam.rollout(narrow.velocity, narrow.velocity, lambda x: x[:, 0], noise, 0.02,
+                         form='euler')
+    reached = flow.integrate(answered(rolled, narrow), torch.zeros(1, 1, dtype=torch.float64))
+    assert float(reached) / 0.02 > 50.0
+    assert float(rolled.asked.mean()) > 100.0  # the tilt's own is 0.5 nats
+
+
+def test_the_ancestral_chain_narrows_and_moves_mass_as_the_exact_tilt():
+    narrower = draw(fixed_point(GAUSSIAN, quadratic, 0.25, 40, form='ancestral'))
+    assert abs(float(narrower.mean()) - 1.0 / 3.0) <= 0.03
+    assert abs(float(narrower.var()) - 1.0 / 12.0) <= 0.01
+    moved = draw(fixed_point(MIXTURE, linear, 0.5, 40, form='ancestral'))
+    assert abs(float((moved > 0).double().mean()) - 0.917) <= 0.03
+
+
+def test_what_the_adjoints_ask_for_is_what_the_policy_then_has():
+    policy = fixed_point(GAUSSIAN, linear, 1.0, 40)
+    noise = torch.randn(20_000, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
+    rolled = qam.rollout(policy.velocity, GAUSSIAN.velocity, linear, noise, 1.0, steps=40,
+                         form='euler')
+    assert float(rolled.asked.mean()) == pytest.approx(float(rolled.kl.mean()), rel=0.1)
+
+
+def test_another_temperature_and_a_path_that_asks_for_too_much():
+    noise = torch.randn(50, 1, dtype=torch.float64)
+    value = lambda x: x[:, 0].pow(3)  # noqa: E731  some paths are far steeper than others
+    rolled = qam.rollout(GAUSSIAN.velocity, GAUSSIAN.velocity, value, noise, 1.0)
+    torch.testing.assert_close(rolled.tempered(0.5).asked, 4.0 * rolled.asked)
+    assert torch.equal(rolled.tempered(1.0).adjoints, rolled.adjoints)
+    middle = float(rolled.asked.median())
+    short = rolled.tempered(1.0, largest=middle)
+    assert float(short.asked.max()) == pytest.approx(middle)
+    least = rolled.asked < 0.99 * middle
+    assert torch.equal(short.adjoints[:, least], rolled.adjoints[:, least])
+
+
+def test_lambda_follows_what_is_asked_for_and_what_comes_of_it():
+    keeper = Temperature(TemperatureConfig(kl=2.0, memory=0.5))
+    for _ in range(30):
+        keeper.observe_asked(math.log(8.0))
+    assert keeper.value == pytest.approx(2.0)
+    for _ in range(200):
+        keeper.observe_kl(20.0)
+    assert keeper.value > 10.0
+    again = Temperature(keeper.config)
+    again.restore(keeper.state())
+    assert again.value == keeper.value
+    fixed = Temperature(TemperatureConfig(fixed=0.3))
+    fixed.observe_asked(9.0)
+    fixed.observe_kl(100.0)
+    assert fixed.value == 0.3
+
+
 def test_a_policy_that_is_its_reference_has_no_kl():
     noise = torch.randn(50, 1, dtype=torch.float64)
-    rolled = qam.rollout(GAUSSIAN.velocity, GAUSSIAN.velocity, linear, noise, 1.0)
+    rolled = qam.rollout(GAUSSIAN.velocity, GAUSSIAN.velocity, linear, noise, 1.0, form='euler')
     assert float(rolled.kl.abs().max()) == 0.0
 
 
@@ -109,17 +202,18 @@ def test_measured_kl_is_that_of_the_tilt():
     # KL(N(.25, .25) || N(0, .25)) = .125 nats; the path's bounds it from above and is near it.
     policy = fixed_point(GAUSSIAN, linear, 1.0, 40)
     noise = torch.randn(20_000, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
-    rolled = qam.rollout(policy.velocity, GAUSSIAN.velocity, linear, noise, 1.0, steps=40)
+    rolled = qam.rollout(policy.velocity, GAUSSIAN.velocity, linear, noise, 1.0, steps=40,
+                         form='euler')
     assert 0.11 <= float(rolled.kl.mean()) <= 0.16
 
 
 def test_loss_vanishes_where_the_velocity_answers_the_adjoint():
     noise = torch.randn(10, 1, dtype=torch.float64)
-    rolled = qam.rollout(GAUSSIAN.velocity, GAUSSIAN.velocity, linear, noise, 1.0)
+    rolled = qam.rollout(GAUSSIAN.velocity, GAUSSIAN.velocity, linear, noise, 1.0, form='euler')
     k = torch.arange(10).expand(10, -1)
-    spread = torch.tensor([qam.sigma(i, 10) for i in range(10)], dtype=torch.float64)
-    best = qam.at_levels(rolled.reference, k) - (
-        spread.square() / 2)[None, :, None] * qam.at_levels(rolled.adjoints, k)
+    push, pull = (torch.tensor(numbers, dtype=torch.float64)[None, :, None]
+                  for numbers in (rolled.chain.push, rolled.chain.pull))
+    best = qam.at_levels(rolled.reference, k) - push / pull * qam.at_levels(rolled.adjoints, k)
     torch.testing.assert_close(
         qam.loss(rolled, k, best), torch.zeros(10, dtype=torch.float64), atol=1e-20, rtol=0)
 
@@ -150,7 +244,7 @@ def test_in_many_dimensions_the_value_rises_as_much_as_the_exact_tilt():
     for _ in range(300):
         noise = torch.randn(128, size, generator=generator)
         rolled = qam.rollout(policy, reference, value, noise, temperature, steps=steps,
-                             generator=generator)
+                             form='euler', generator=generator)
         points = qam.at_levels(rolled.points, every).flatten(0, 1)
         velocity = policy(points, every.flatten() / steps).unflatten(0, every.shape)
         adam.zero_grad()

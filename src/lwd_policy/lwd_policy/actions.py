@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from g1_description.joints import ARM_INDICES
+from g1_description.joints import ARM_INDICES, COMMAND_JOINTS, limits
 from lwd_policy.config import ACTION_DIM
 from lwd_policy.normalise import Quantiles
 
@@ -60,6 +60,11 @@ class ActionSpace(nn.Module):
         unit = torch.full((ACTION_DIM,), _GRIPPER)
         unit[torch.from_numpy(ARM_INDICES)] = 1.0
         self.register_buffer('unit', unit, persistent=False)
+        lower, upper = limits(COMMAND_JOINTS)
+        self.lower: Tensor
+        self.upper: Tensor
+        self.register_buffer('lower', torch.from_numpy(lower).float(), persistent=False)
+        self.register_buffer('upper', torch.from_numpy(upper).float(), persistent=False)
 
     @property
     def sizes(self) -> Tensor:
@@ -85,3 +90,10 @@ class ActionSpace(nn.Module):
         """Return the commands, (B, H, 16), of what the networks made, (B, K, 16)."""
         relative = self.basis.T @ self.quantiles.inverse(actions)
         return relative + sent[:, None] * self.relative
+
+    def within(self, commands: Tensor) -> Tensor:
+        """Return commands, (B, H, 16), as the robot carries them out: within its joints' limits.
+
+        What is beyond them makes no difference to the robot, and has no gradient here.
+        """
+        return commands.clamp(min=self.lower, max=self.upper)

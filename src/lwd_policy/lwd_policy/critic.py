@@ -106,8 +106,11 @@ class Critic(nn.Module):
 
     def qs(self, state: State, actions: Tensor) -> Tensor:
         """Return both Q, (2, B), of chunks (B, K, 16) as the networks see them."""
-        commands = self.actions.decode(actions, state.sent)
-        features, points = self.encoding(actions, commands, state.joints)
+        # Judged by what the robot would do: a gripper that is told to be more than shut is shut,
+        # and no value may be had there.
+        commands = self.actions.within(self.actions.decode(actions, state.sent))
+        features, points = self.encoding(
+            self.actions.encode(commands, state.sent), commands, state.joints)
         if self.tokens is not None:
             seen = torch.cat([self.tokens.hands(state.scene), points], dim=1)
             assert state.mention is not None  # noqa: S101  made with the tokens

@@ -113,6 +113,8 @@ class FlowPolicy(nn.Module):
 
 def sample(
     policy: FlowVla, context: Tensor, noise: Tensor, *, steps: int = flow.STEPS,
+    shrink: float = flow.SHRINK,
 ) -> Tensor:
     """Return actions a_1, (B, K, D), of a policy in B contexts from noise (B, K, D)."""
-    return flow.integrate(lambda a, w: policy.velocity(context, a, w), noise, steps)
+    return flow.integrate(lambda a, w: policy.velocity(context, a, w), noise, steps,
+                          shrink=shrink)

@@ -34,6 +34,8 @@ class RuntimeConfig:
 
     steps: int = flow.STEPS
     """Of the flow's integration."""
+    shrink: float = flow.SHRINK
+    """Each of them is so many times as long as the one before; 1 makes them even."""
     noise: float = 1.0
     """Standard deviation of the flow's initial noise; less makes the policy more decided."""
     best_of: int = 1
@@ -44,10 +46,11 @@ class RuntimeConfig:
     """Of the condition: 1 as trained; above 1 exaggerates it (Ho and Salimans 2022)."""
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.best_of < 1 or self.noise < 0.0:
+        if self.steps < 1 or self.best_of < 1 or self.noise < 0.0 or not 0.0 < self.shrink <= 1.0:
             raise ConfigError(
                 f'runtime: steps {self.steps} and best_of {self.best_of} must be at least 1, '
-                f'noise {self.noise} must not be negative')
+                f'noise {self.noise} must not be negative, shrink {self.shrink} must be above 0 '
+                'and at most 1')
 
 
 class ChunkSampler:
@@ -110,7 +113,8 @@ class ChunkSampler:
         guide = None
         if committed is not None and len(committed.commands):
             guide = Continuation(policy.actions, observation.sent, committed)
-        drawn = flow.integrate(velocity, noise, config.steps, guide=guide).unflatten(
+        drawn = flow.integrate(
+            velocity, noise, config.steps, shrink=config.shrink, guide=guide).unflatten(
             0, (count, config.best_of))
         if self._ranker is None or config.best_of == 1:
             return drawn[:, 0]
