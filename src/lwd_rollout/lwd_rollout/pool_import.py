@@ -56,8 +56,7 @@ def import_into(
     references = references[:most] if most else references
     if not references:
         raise PoolError(f'{source.name} has no episode to import')
-    for reference in references:
-        _check_names(reference)
+    _check_names(references)
     plan = _claim(folder, source, sorted({reference.task for reference in references}))
     done = Imported(Pool(folder, plan))
     for leftover in folder.glob(f'*/*/*{PART}'):
@@ -90,12 +89,17 @@ def entries(folder: Path) -> list[Entry]:
             for note in sorted(folder.glob('*/*/*.json'))]
 
 
-def _check_names(reference: Reference) -> None:
-    for text in (reference.name, reference.task):
-        if not _NAME.fullmatch(text) or text.endswith(PART):
-            raise PoolError(
-                f'the data set names an episode or task {text!r}, which cannot be a folder; a '
-                'name is of letters, digits, dot, dash and underscore')
+def _check_names(references: Sequence[Reference]) -> None:
+    seen: set[str] = set()
+    for reference in references:
+        for text in (reference.name, reference.task):
+            if not _NAME.fullmatch(text) or text.endswith(PART):
+                raise PoolError(
+                    f'the data set names an episode or task {text!r}, which cannot be a folder; '
+                    'a name is of letters, digits, dot, dash and underscore')
+        if reference.name in seen:
+            raise PoolError(f'the data set names two episodes {reference.name!r}')
+        seen.add(reference.name)
 
 
 def _import(folder: Path, source: Source, reference: Reference, number: int) -> None:
@@ -113,6 +117,8 @@ def _import(folder: Path, source: Source, reference: Reference, number: int) -> 
         entry = Entry(
             str(Path(recording.task) / kind / reference.name), recording.task, kind, number,
             custom['label'], float(custom['score']), int(custom['steps']), digest(written))
+        # One that an interruption left without its note.
+        shutil.rmtree(place / reference.name, ignore_errors=True)
         written.rename(place / reference.name)
         # Last: an episode without its note is not there, and made again.
         write_json(place / f'{reference.name}.json', asdict(entry))
