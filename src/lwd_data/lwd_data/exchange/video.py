@@ -19,7 +19,7 @@ Codec = Literal['h264', 'av1']
 
 _ENCODERS: dict[Codec, tuple[str, dict[str, str]]] = {
     'h264': ('libx264', {'crf': '18', 'preset': 'fast', 'bf': '0'}),
-    'av1': ('libsvtav1', {'crf': '30', 'preset': '12'})}
+    'av1': ('libsvtav1', {'crf': '30', 'preset': '8'})}
 _KEY_EVERY = 2
 """Frames from one key frame to the next: LeRobot's choice, for random access."""
 # A recorder may stop its cameras a moment before the joints.
@@ -127,6 +127,8 @@ class VideoWriter:
                 f'images of {width} x {height} cannot be a video: sides must be even. Export them '
                 'as they are: --images jpeg')
         self.path, self.codec, self.frames = path, codec, 0
+        # SVT-AV1 tells standard error about itself at length; 1: errors only.
+        os.environ.setdefault('SVT_LOG', '1')
         name, options = _ENCODERS[codec]
         path.parent.mkdir(parents=True, exist_ok=True)
         self._container = av.open(str(path), 'w')
