@@ -58,6 +58,9 @@ def test_recorded_data_is_imported_shown_and_trained_on(tmp_path, lwd):
     page = (tmp_path / 'page.html').read_text()
     assert 'Pickup items in the supermarket' in page
     assert '"right_wrist"' in page
+    status, text = lwd('train', pool, '--dir', tmp_path / 'scene', '--set', SFT[0], *SFT[4:])
+    assert status == 2
+    assert 'train on images: policy.observation=cameras' in text
     status, text = lwd(
         'train', pool, '--gate', 'off', '--dir', tmp_path / 'run', '--set', *SFT)
     assert status == 0, text

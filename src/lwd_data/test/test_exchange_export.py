@@ -7,6 +7,7 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -268,6 +269,26 @@ def test_an_export_is_there_whole_or_not_at_all(pool, tmp_path):
         export(tmp_path / 'out', tmp_path / 'other')
     with pytest.raises(ExchangeError, match='there is no folder'):
         export(tmp_path / 'none', tmp_path / 'other')
+
+
+@pytest.mark.parametrize(('custom', 'text'), [
+    ({'label': 'won'}, "label is 'won'"), ({'robot': '../x'}, "robot is '../x'"),
+    ({'seed': 'x'}, "seed is 'x', no number"), ({'score': ''}, "score is '', no number")])
+def test_what_a_data_set_says_of_an_episode_is_not_believed(pool, tmp_path, custom, text):
+    export(pool, tmp_path / 'out', images='none', most=1)
+    path = tmp_path / 'out/meta/episodes/chunk-000/file-000.parquet'
+    row = pq.read_table(path).to_pylist()[0]
+    row['lwd/custom_data'] = json.dumps({**json.loads(row['lwd/custom_data']), **custom})
+    pq.write_table(pa.Table.from_pylist([row]), path)
+    with pytest.raises(ExchangeError) as found:
+        read_back(tmp_path / 'out', tmp_path / 'back')
+    assert text in str(found.value)
+
+
+def test_a_disk_that_refuses_is_told(pool, tmp_path):
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(ExchangeError, match='cannot write'):
+        export(pool, tmp_path / 'file/out', images='none')
 
 
 def test_a_video_of_odd_sides_is_refused(tmp_path):

@@ -70,6 +70,8 @@ def import_into(
         try:
             _import(folder, source, reference, number)
             done.new += 1
+        except OSError as error:
+            raise PoolError(f'cannot write to {folder}: {error}') from error
         except ExchangeError as error:
             done.refused.append(str(error))
             if len(done.refused) == _ENOUGH and not done.new and not done.known:
@@ -150,6 +152,9 @@ def _claim(folder: Path, source: Source, tasks: Sequence[str]) -> ImportPlan:
                           {**known, source.name: rules})
     elif folder.exists() and any(folder.iterdir()):
         raise PoolError(f'{folder} is not empty and holds no pool; choose another folder')
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(file, {'version': VERSION, **asdict(plan)})
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(file, {'version': VERSION, **asdict(plan)})
+    except OSError as error:
+        raise PoolError(f'cannot write to {folder}: {error}') from error
     return plan

@@ -164,6 +164,12 @@ def test_names_that_are_no_folders_are_refused(tmp_path, name):
     assert not (tmp_path / 'pool').exists()
 
 
+def test_a_disk_that_refuses_is_told(tmp_path):
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(PoolError, match='cannot write to'):
+        import_into(tmp_path / 'file/pool', Given())
+
+
 def test_names_that_are_there_twice_are_refused(tmp_path):
     with pytest.raises(PoolError, match="names two episodes 'one'"):
         import_into(tmp_path / 'pool', Given(names='one'))

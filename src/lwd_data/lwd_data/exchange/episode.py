@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import array
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, JointState
 
 from g1_description.cameras import camera
+from g1_description.errors import alternatives
 from g1_description.joints import COMMAND_NAMES, STATE_NAMES
 from lwd_data.cdr import serialize
+from lwd_data.errors import ExchangeError
 from lwd_data.exchange import pictures
 from lwd_data.exchange.mapping import DataMapping
 from lwd_data.exchange.recording import Recording
@@ -28,6 +31,7 @@ ROBOT = 'imported'
 """Name, and namespace of the topics, of a robot that a data set does not name."""
 BASE = 'base_link'
 _SECOND = 1_000_000_000
+_TOPIC = re.compile('[A-Za-z][A-Za-z0-9_]*')
 _LABELS = {
     'success': (Episode.LABEL_SUCCESS, Reward.TERMINAL_SUCCESS),
     'failure': (Episode.LABEL_FAILURE, Reward.TERMINAL_FAILURE),
@@ -59,6 +63,7 @@ class _EpisodeOfRecording:
             'task': recording.task, 'instruction': recording.instruction}
         # Ids may come with the data; the folder's name is what this episode is known by.
         custom['episode_id'] = folder.name
+        _check(recording, custom)
         self._custom = custom
         self._writer = EpisodeWriter(folder, custom, durable=False)
         first = 0 if recording.tick is None else int(recording.tick[0])
@@ -188,6 +193,25 @@ class _EpisodeOfRecording:
             message.label, message.score = _LABELS[self._recording.label][0], self._score()
             message.last_tick, message.end = int(self._tick[-1]), _time(stamp_ns)
         return message
+
+
+def _check(recording: Recording, custom: Mapping[str, str]) -> None:
+    """Refuse what a data set says of an episode and no episode can be."""
+    if recording.label not in _LABELS:
+        raise ExchangeError(
+            f'{recording.where}: label is {recording.label!r}'
+            f'{alternatives(recording.label, _LABELS)}')
+    if not _TOPIC.fullmatch(custom['robot']):
+        raise ExchangeError(
+            f'{recording.where}: robot is {custom["robot"]!r}; it must be letters, digits and '
+            'underscores, as the namespace of topics')
+    for key, kind in (('seed', int), ('score', float)):
+        try:
+            kind(custom.get(key, '0'))
+        except ValueError as error:
+            raise ExchangeError(
+                f'{recording.where}: {key} is {custom[key]!r}, no number; leave the episode out'
+            ) from error
 
 
 def _image(name: str, data: bytes, stamp_ns: int) -> CompressedImage:

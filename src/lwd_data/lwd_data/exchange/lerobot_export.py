@@ -95,6 +95,8 @@ def export(
             writer.add(_exported(episode, cameras, layout, files))
         writer.close()
         part.rename(out)
+    except OSError as error:
+        raise ExchangeError(f'cannot write {part}: {error}') from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
     progress(len(episodes), len(episodes))
