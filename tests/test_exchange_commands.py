@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from lwd_bringup import cli
-from lwd_data.exchange import mapping
+from lwd_data.exchange import mapping_file
 from lwd_data.reader import EpisodeReader
 from lwd_policy.store import load_policy
 from lwd_rollout.runner import Setting, expert, run_episode
@@ -148,12 +148,12 @@ def test_bad_input_ends_with_status_2_and_says_why(tmp_path, lwd):
 def test_a_mapping_is_shown_to_write_one_from(tmp_path, lwd):
     status, text = lwd('import', 'mapping')
     assert status == 0
-    assert all(name in text for name in mapping.shipped())
+    assert all(name in text for name in mapping_file.shipped())
     status, text = lwd('import', 'mapping', 'agibot-world')
     assert status == 0
     assert 'format: agibot-world' in text
     own = tmp_path / 'own.yaml'
-    shutil.copyfile(mapping.shipped()['agibot-world'], own)
+    shutil.copyfile(mapping_file.shipped()['agibot-world'], own)
     write_agibot(tmp_path / 'set', cameras=())
     status, text = lwd('import', 'agibot', tmp_path / 'set', '--pool', tmp_path / 'pool',
                        '--mapping', own, '--cameras', '')

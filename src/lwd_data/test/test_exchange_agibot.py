@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lwd_data.errors import ExchangeError
-from lwd_data.exchange import episode, mapping
+from lwd_data.exchange import episode, mapping, mapping_file
 from lwd_data.exchange.agibot import AgibotSource
 from lwd_data.reader import EpisodeReader
 from lwd_data.replay.catalogue import Catalogue
@@ -20,7 +20,7 @@ from lwd_msgs.msg import ControlStep, Reward
 sys.path.insert(0, str(Path(__file__).parent))
 from exchange_sets import AGIBOT_CAMERAS, picture, shade, write_agibot
 
-MAPPING = mapping.find('agibot-world')
+MAPPING = mapping_file.find('agibot-world')
 _places = itertools.count()
 
 
@@ -233,7 +233,7 @@ def test_what_is_no_folder_of_agibot_world_is_refused(tmp_path):
     with pytest.raises(ExchangeError, match="no camera 'haed'; did you mean 'head'"):
         AgibotSource(tmp_path / 'set', MAPPING, cameras=['haed'])
     with pytest.raises(ExchangeError, match='is for lerobot, not agibot-world'):
-        AgibotSource(tmp_path / 'set', mapping.find('lerobot-lwd'))
+        AgibotSource(tmp_path / 'set', mapping_file.find('lerobot-lwd'))
     (tmp_path / 'set/task_info/task_327.json').write_text('[{"task_name": "x"}]')
     with pytest.raises(ExchangeError, match='each with an episode_id'):
         AgibotSource(tmp_path / 'set', MAPPING).episodes()

@@ -15,8 +15,9 @@ from g1_description.joints import COMMAND_NAMES, STATE_NAMES
 from lwd_data.errors import ExchangeError
 from lwd_data.exchange import episode, lerobot_writer
 from lwd_data.exchange import lerobot_stats as statistics
+from lwd_data.exchange.lerobot_choice import choose
 from lwd_data.exchange.lerobot_export import export
-from lwd_data.exchange.lerobot_source import LerobotSource, choose
+from lwd_data.exchange.lerobot_source import LerobotSource
 from lwd_data.exchange.video import VideoWriter
 from lwd_data.reader import EpisodeReader
 from lwd_data.replay.episode import EpisodeColumns

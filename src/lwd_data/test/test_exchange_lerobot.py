@@ -11,9 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from lwd_data.errors import ExchangeError
-from lwd_data.exchange import episode, mapping, pictures
+from lwd_data.exchange import episode, mapping, mapping_file, pictures
+from lwd_data.exchange.lerobot_choice import choose
 from lwd_data.exchange.lerobot_meta import _names
-from lwd_data.exchange.lerobot_source import LerobotSource, choose, slug
+from lwd_data.exchange.lerobot_source import LerobotSource, slug
 from lwd_data.reader import EpisodeReader
 from lwd_data.replay.ingest import ingest
 from lwd_msgs.msg import Reward
@@ -21,7 +22,7 @@ from lwd_msgs.msg import Reward
 sys.path.insert(0, str(Path(__file__).parent))
 from exchange_sets import LEROBOT_CAMERAS, shade, write_lerobot
 
-MAPPING = mapping.find('lerobot-agibot')
+MAPPING = mapping_file.find('lerobot-agibot')
 DATA = 'data/chunk-000/file-000.parquet'
 _places = itertools.count()
 

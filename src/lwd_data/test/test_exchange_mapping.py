@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from g1_description.joints import STATE_JOINTS
 from lwd_data.errors import ExchangeError
-from lwd_data.exchange import mapping, pictures
+from lwd_data.exchange import mapping, mapping_file, pictures
 from lwd_data.exchange.fields import state
 from lwd_data.exchange.recording import Recording
 from lwd_data.exchange.resample import RATE, is_regular, resample
 
-AGIBOT = yaml.safe_load(mapping.shipped()['agibot-world'].read_text())
+AGIBOT = yaml.safe_load(mapping_file.shipped()['agibot-world'].read_text())
 
 
 class Columns:
@@ -41,9 +41,9 @@ def written(folder, **changes):
 
 
 def test_all_shipped_mappings_hold_together():
-    assert set(mapping.shipped()) >= {'agibot-world', 'lerobot-agibot', 'lerobot-lwd'}
-    for name in mapping.shipped():
-        found = mapping.find(name)
+    assert set(mapping_file.shipped()) >= {'agibot-world', 'lerobot-agibot', 'lerobot-lwd'}
+    for name in mapping_file.shipped():
+        found = mapping_file.find(name)
         assert found.name == name
         assert len(found.digest) == 64
         assert set(found.state) == set(mapping.PARTS)
@@ -87,23 +87,23 @@ WRONG = {
 def test_a_mapping_that_does_not_hold_together_is_refused(tmp_path, case):
     changes, text = WRONG[case]
     with pytest.raises(ExchangeError) as found:
-        mapping.load(written(tmp_path, **changes))
+        mapping_file.load(written(tmp_path, **changes))
     assert text in str(found.value)
     assert 'own.yaml' in str(found.value)
 
 
 def test_an_unknown_mapping_is_refused_with_the_nearest(tmp_path):
     with pytest.raises(ExchangeError, match="did you mean 'agibot-world'"):
-        mapping.find('agibot-wrld')
+        mapping_file.find('agibot-wrld')
     with pytest.raises(ExchangeError, match='there is no mapping'):
-        mapping.find(str(tmp_path / 'none.yaml'))
+        mapping_file.find(str(tmp_path / 'none.yaml'))
     (tmp_path / 'bad.yaml').write_text('{')
     with pytest.raises(ExchangeError, match='is no YAML'):
-        mapping.find(str(tmp_path / 'bad.yaml'))
+        mapping_file.find(str(tmp_path / 'bad.yaml'))
 
 
 def test_units_and_constants_come_out_in_ours(tmp_path):
-    found = mapping.load(written(
+    found = mapping_file.load(written(
         tmp_path, tolerance=0.2, state={
             **AGIBOT['state'],
             'head': {'field': 'head', 'columns': [1, 0], 'unit': 'deg'},

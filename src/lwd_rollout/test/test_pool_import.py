@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lwd_data.errors import ExchangeError
-from lwd_data.exchange import mapping
+from lwd_data.exchange import mapping_file
 from lwd_data.exchange.recording import Recording, Reference
 from lwd_data.reader import EpisodeReader
 from lwd_msgs.msg import ControlStep
@@ -27,7 +27,7 @@ class Given:
     bad: tuple = ()
     label: str = 'success'
     names: str = 'given_{}'
-    mapping: object = field(default_factory=lambda: mapping.find('lerobot-lwd'))
+    mapping: object = field(default_factory=lambda: mapping_file.find('lerobot-lwd'))
     cameras: tuple = ()
     read_names: list = field(default_factory=list)
     stop_in: int = -1
@@ -136,7 +136,7 @@ def test_two_data_sets_go_into_one_pool_each_in_its_own_way(tmp_path):
     done = import_into(tmp_path / 'pool', Given(name='more', names='more_{}', count=1))
     assert len(done.pool.entries) == 4
     assert set(done.pool.plan.imported) == {'given', 'more'}
-    other = Given(mapping=mapping.find('lerobot-agibot'))
+    other = Given(mapping=mapping_file.find('lerobot-agibot'))
     with pytest.raises(PoolError, match='imported otherwise') as found:
         import_into(tmp_path / 'pool', other)
     assert "name 'lerobot-lwd', not 'lerobot-agibot'" in str(found.value)

@@ -86,7 +86,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 def _import_agibot(options: argparse.Namespace, console: Console) -> int:
     from lwd_data.exchange.agibot import AgibotSource
-    from lwd_data.exchange.mapping import find
+    from lwd_data.exchange.mapping_file import find
 
     def source() -> Source:
         return AgibotSource(
@@ -97,8 +97,9 @@ def _import_agibot(options: argparse.Namespace, console: Console) -> int:
 
 
 def _import_lerobot(options: argparse.Namespace, console: Console) -> int:
-    from lwd_data.exchange.lerobot_source import LerobotSource, choose
-    from lwd_data.exchange.mapping import find
+    from lwd_data.exchange.lerobot_choice import choose
+    from lwd_data.exchange.lerobot_source import LerobotSource
+    from lwd_data.exchange.mapping_file import find
 
     def source() -> Source:
         mapping = find(options.mapping) if options.mapping else choose(options.folder)
@@ -147,15 +148,15 @@ def _import(make: Callable[[], Source], options: argparse.Namespace, console: Co
 
 def _show_mapping(options: argparse.Namespace, console: Console) -> int:
     from lwd_data.errors import DataError
-    from lwd_data.exchange import mapping as mappings
+    from lwd_data.exchange import mapping_file
     try:
         if options.name:
-            mappings.find(options.name)
-            text = mappings.shipped()[options.name].read_text(encoding='utf-8')
+            mapping_file.find(options.name)
+            text = mapping_file.shipped()[options.name].read_text(encoding='utf-8')
         else:
             text = '\n'.join(
                 f'{name}: {path.read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")}'
-                for name, path in mappings.shipped().items())
+                for name, path in mapping_file.shipped().items())
     except DataError as error:
         raise BringupError(str(error)) from error
     console.print(text, highlight=False, soft_wrap=True, markup=False)

@@ -17,7 +17,6 @@ from g1_description.errors import alternatives
 from lwd_data.errors import ExchangeError
 from lwd_data.exchange import fields as joints
 from lwd_data.exchange import lerobot_meta as meta
-from lwd_data.exchange import mapping as mappings
 from lwd_data.exchange.episode import SOURCES
 from lwd_data.exchange.lerobot_table import read_rows
 from lwd_data.exchange.mapping import DataMapping, Extra, chosen_cameras
@@ -31,37 +30,6 @@ _NUMBER = {'reward': np.float64, 'terminal': np.uint8, 'source': np.uint8,
            'driver_state': np.uint8, 'tick': np.int64, 'scene': np.float32}
 _LABEL_OF = {Reward.TERMINAL_SUCCESS: 'success', Reward.TERMINAL_FAILURE: 'failure',
              Reward.TERMINAL_TIMEOUT: 'timeout'}
-
-
-def choose(folder: Path) -> DataMapping:
-    """Return the shipped mapping that fits a data set.
-
-    Raises:
-        ExchangeError: None does; the message says what each of them lacks.
-    """
-    info = meta.read_info(folder)
-    lacks = {}
-    for name, path in mappings.shipped().items():
-        mapping = mappings.load(path)
-        if mapping.format == NAME:
-            lacks[name] = _lacking(mapping, info)
-            if not lacks[name]:
-                return mapping
-    tried = '; '.join(f'{name} lacks {", ".join(missing)}' for name, missing in lacks.items())
-    raise ExchangeError(
-        f'no shipped mapping fits {info.path}: {tried}. It has {", ".join(info.features)}. Write '
-        'one (`lwd import mapping` shows one to begin with) and give it with --mapping')
-
-
-def _lacking(mapping: DataMapping, info: meta.Info) -> list[str]:
-    wanted = [*joints.required(mapping), *(
-        () if mapping.optional_cameras else mapping.cameras.values())]
-    lacking = [name for name in wanted if name not in info.features]
-    for part in (*mapping.state.values(), *mapping.command.values()):
-        known = info.features.get(part.field)
-        lacking += [f'{part.field}[{column}]' for column in part.columns
-                    if known and isinstance(column, str) and column not in known.names]
-    return list(dict.fromkeys(lacking))
 
 
 class LerobotSource:
