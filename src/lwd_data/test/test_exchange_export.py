@@ -250,6 +250,14 @@ def test_steps_before_the_first_image_are_left_out_and_lost_images_are_held(tmp_
     assert len(set(images)) == 9
 
 
+def test_of_two_copies_of_an_episode_the_longer_one_is_taken(tmp_path):
+    for place, steps in (('spool', 10), ('store', 30), ('trash', 20)):
+        write_episode(tmp_path / 'run' / place / 'a', steps=steps, segment_seconds=0.3)
+    done = export(tmp_path / 'run', tmp_path / 'out')
+    assert (done.episodes, done.frames) == (1, 30)
+    assert 'trash/a: a is there a second time' in ' '.join(done.left_out)
+
+
 def test_tasks_and_numbers_of_episodes_can_be_chosen(pool, tmp_path):
     assert export(pool, tmp_path / 'one', images='none', most=1).episodes == 1
     done = export(pool, tmp_path / 'two', images='none', tasks=['fridge'])

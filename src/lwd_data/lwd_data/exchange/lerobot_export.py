@@ -107,6 +107,7 @@ def export(
 def _episodes(
     folder: Path, files: Files, tasks: tuple[str, ...], most: int, done: Done,
 ) -> list[EpisodeColumns]:
+    """Return the episodes to export; of two copies, as in spool and store, the longer one."""
     if not folder.is_dir():
         raise ExchangeError(f'there is no folder {folder}')
     found: dict[str, EpisodeColumns] = {}
@@ -123,7 +124,8 @@ def _episodes(
         if tasks and record.task not in tasks:
             continue
         columns = EpisodeColumns(record, files.index)
-        if record.name in found:
+        other = found.get(record.name)
+        if other is not None and len(other.record.segments) >= len(record.segments):
             done.left_out.append(f'{one}: {record.name} is there a second time')
         elif record.label == DISCARDED:
             done.left_out.append(f'{record.name}: it is labelled {DISCARDED}')
