@@ -28,3 +28,10 @@ class CatalogueError(DataError):
 
 class SampleError(DataError):
     """A sampler that cannot be set up from its snapshot and settings."""
+
+
+class ExchangeError(DataError):
+    """Foreign data that cannot be imported, or episodes that cannot be exported.
+
+    The message names the file, the field, the value and the remedy.
+    """

@@ -63,7 +63,7 @@ class Replay:
             previous: Over an older snapshot of the same store: only what is new is looked at.
 
         Raises:
-            DataError: There is nothing to train on.
+            DataError: There is nothing to train on, or no scene features to observe.
         """
         self.snapshot, self.policy, self.engine, self.seed = snapshot, policy, engine, seed
         self._samplers: dict[tuple[Any, ...], WindowSampler] = {}
@@ -81,6 +81,10 @@ class Replay:
         chunks = {task: float(np.median(steps[task])) / policy.horizon if steps[task] else 0.0
                   for task in self.tasks}
         everything = self.sampler(Feed('all', engine.world_size))
+        if policy.observation == 'scene' and not everything.table.layout:
+            raise DataError(
+                f'no episode of snapshot {snapshot.id[:12]} has scene features, only simulated '
+                'ones do; train on images: policy.observation=cameras')
         corrections = int(everything.describe()['source'].get('teleop', 0))
         self.facts = Facts(chunks, corrections, td)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lwd_rollout.errors import PoolError
-from lwd_rollout.pool_plan import MIXTURE, VERSION, PoolPlan
+from lwd_rollout.pool_plan import MIXTURE, VERSION, ImportPlan, PoolPlan
 
 MANIFEST, PLAN = 'manifest.json', 'pool.json'
 PART = '.part'
@@ -39,7 +39,7 @@ class Pool:
     """A pool on disk."""
 
     folder: Path
-    plan: PoolPlan
+    plan: PoolPlan | ImportPlan
     entries: list[Entry] = field(default_factory=list)
 
     def hours(self, kind: str | None = None) -> float:
@@ -57,6 +57,10 @@ def load(folder: Path) -> Pool:
     plan = _read_plan(folder)
     manifest = folder / MANIFEST
     if not manifest.is_file():
+        if isinstance(plan, ImportPlan):
+            raise PoolError(
+                f'{folder} is an unfinished import of {", ".join(plan.imported)}: run `lwd '
+                'import` again to finish it')
         raise PoolError(
             f'{folder} is an unfinished pool: run `lwd pool make {folder}` again to finish it '
             f'({hours_on_disk(folder, plan):.2f} of {plan.hours:g} hours are there)')
@@ -85,6 +89,10 @@ def claim(folder: Path, plan: PoolPlan) -> None:
     file = folder / PLAN
     if file.is_file():
         known = _read_plan(folder)
+        if isinstance(known, ImportPlan):
+            raise PoolError(
+                f'{folder} holds imported episodes ({", ".join(known.imported)}); make the pool '
+                'in another folder, training takes several')
         if known != plan:
             changed = [f'{name} {old!r}, not {getattr(plan, name)!r}'
                        for name, old in asdict(known).items()
@@ -99,7 +107,7 @@ def claim(folder: Path, plan: PoolPlan) -> None:
     write_json(file, asdict(plan))
 
 
-def _read_plan(folder: Path) -> PoolPlan:
+def _read_plan(folder: Path) -> PoolPlan | ImportPlan:
     file = folder / PLAN
     try:
         content = json.loads(file.read_text(encoding='utf-8'))
@@ -111,6 +119,8 @@ def _read_plan(folder: Path) -> PoolPlan:
         raise PoolError(
             f'{folder} was written by version {content.get("version")} of the pool, this is '
             f'{VERSION}: its episodes can still be read one by one, but not added to')
+    if 'imported' in content:
+        return ImportPlan(tuple(content['tasks']), content['imported'])
     lists = {name: tuple(content[name]) for name in ('tasks', 'cameras')}
     return PoolPlan(**{**content, **lists})
 

@@ -9,7 +9,9 @@ by any number of processes, and still comes out the same byte for byte.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from g1_sim import tasks
 from g1_sim.errors import SimError
@@ -55,6 +57,20 @@ class PoolPlan:
     def task_names(self) -> tuple[str, ...]:
         """The tasks, all of them if none are named."""
         return self.tasks or tuple(tasks.TASKS)
+
+
+@dataclass(frozen=True)
+class ImportPlan:
+    """What a pool of imported episodes holds."""
+
+    tasks: tuple[str, ...]
+    imported: Mapping[str, Mapping[str, Any]]
+    """By data set: its mapping, and with what settings it was imported."""
+
+    @property
+    def task_names(self) -> tuple[str, ...]:
+        """The tasks."""
+        return self.tasks
 
 
 @dataclass(frozen=True)
