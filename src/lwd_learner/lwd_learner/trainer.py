@@ -106,7 +106,7 @@ class Trainer:
         """
         self.algorithm, self.engine, self.config = algorithm, engine, config
         self.folder, self.seed, self._gate = folder, seed, gate
-        self._say, self._on_update, self._contexts = say, on_update, contexts
+        self._say, self._on_update, self.contexts = say, on_update, contexts
         self.progress = Progress()
         self.last_metrics: dict[str, float] = {}
         """The averages logged last; empty before the first line."""
@@ -197,7 +197,7 @@ class Trainer:
         ) as read:
             for batches in read:
                 found = self.algorithm.update(phase, progress.step, with_contexts(
-                    batches, phase, samplers, self._contexts, self.algorithm.policy.backbone))
+                    batches, phase, samplers, self.contexts, self.algorithm.policy.backbone))
                 progress.update += 1
                 progress.step += 1
                 self._log(found, phase)

@@ -160,11 +160,14 @@ class OnlineLearner:
             raise BridgeError(
                 f'init is {self.config.init!r}, which is no folder; a new run begins from a '
                 'policy as `lwd train` makes it')
+        # What is damaged is found where it lies, and does not become the run's.
+        load_policy(source)
         part = place.with_name(START + '.part')
         shutil.rmtree(part, ignore_errors=True)
         shutil.copytree(source, part / POLICY)
         critic = Path(self.config.critic) if self.config.critic else source.parent / CRITIC
         if critic.is_dir():
+            load_critic(critic)
             shutil.copytree(critic, part / CRITIC)
         elif self.config.critic:
             raise BridgeError(f'critic is {self.config.critic!r}, which is no folder')

@@ -13,7 +13,7 @@ import torch
 
 from lwd_data.replay.batch import Batch, Observations
 from lwd_learner.engine import Engine
-from lwd_learner.errors import DataError
+from lwd_learner.errors import ConfigError, DataError
 from lwd_learner.imitation import Sample, matching
 from lwd_learner.optimise import Optimiser, OptimiserConfig, copy_weights, move_towards
 from lwd_policy.config import PolicyConfig
@@ -50,6 +50,18 @@ def observation_of(batch: Batch, observations: Observations, engine: Engine) -> 
     return from_replay(observations, batch.instructions).to(engine.device)
 
 
+def _check_same(given: PolicyConfig, wanted: PolicyConfig) -> None:
+    """Refuse a policy to begin from whose networks are not those of the settings."""
+    has, asked = given.as_dict(), wanted.as_dict()
+    other = [name for name in has if has[name] != asked[name]]
+    if other:
+        said = '; '.join(f'{name} {has[name]}, the settings {asked[name]}' for name in other)
+        remedy = ' '.join(f'policy.{name}={has[name]}' for name in other)
+        raise ConfigError(
+            f'the policy to begin from does not fit the settings: it has {said}. Set {remedy}, '
+            'or begin from another')
+
+
 class TrainedPolicy:
     """A policy that is trained, its moving average, and its optimiser."""
 
@@ -83,7 +95,12 @@ class TrainedPolicy:
             network.fit(batch.chunk, seen.state, seen.sent)
 
     def restart(self, source: FlowPolicy, total: int = 0) -> None:
-        """Take a policy's weights and normalisation; the optimiser begins anew."""
+        """Take a policy's weights and normalisation; the optimiser begins anew.
+
+        Raises:
+            ConfigError: The policy is built otherwise than this one.
+        """
+        _check_same(source.config, self.network.config)
         copy_weights(self.network, source)
         copy_weights(self.average, source)
         self._settle()
