@@ -35,6 +35,8 @@ UPDATES = 3 if quick() else 8
 """In a turn."""
 WARM_UP = 2
 _WORKER = Path(__file__).parent / 'qam' / 'jax_worker.py'
+Took = tuple[float, float]
+"""Seconds by the clock, and of all processors."""
 BARS = {'ratio': ('>=', 1.0), 'adjoint_error': ('<=', 1e-4)}
 
 
@@ -112,14 +114,20 @@ def adjoint_error(reference: Reference, sizes: Sizes) -> dict[str, float]:
         'path_error': float((rolled.points - arrays['points']).abs().max())}
 
 
-def timed(update: VectorQam, sizes: Sizes, count: int) -> list[float]:
-    """Return the seconds of each of so many updates of ours."""
+def timed(update: VectorQam, sizes: Sizes, count: int) -> list[Took]:
+    """Return what each of so many updates of ours took."""
     batch, found = random_batch(sizes), []
     for _ in range(count):
-        began = time.perf_counter()
+        began = time.perf_counter(), time.process_time()
         update.update(batch)
-        found.append(time.perf_counter() - began)
+        found.append((time.perf_counter() - began[0], time.process_time() - began[1]))
     return found
+
+
+def medians(name: str, took: list[Took]) -> dict[str, float]:
+    """Return the medians of updates, ms."""
+    clock, processor = np.median(np.array(took), axis=0) * 1e3
+    return {f'{name}_ms': float(clock), f'{name}_processor_ms': float(processor)}
 
 
 def main() -> int:
@@ -130,25 +138,24 @@ def main() -> int:
     timed(ours, sizes, WARM_UP)
     python, repository = os.environ.get('QAM_PYTHON', ''), os.environ.get('QAM_REPO', '')
     if not (python and Path(repository, 'agents', 'qam.py').is_file()):
-        seconds = timed(ours, sizes, TURNS * UPDATES)
+        alone = medians('ours', timed(ours, sizes, TURNS * UPDATES))
         why = 'no reference: QAM_REPO and QAM_PYTHON name no checkout and Python of it'
-        return report('qam_reference', {'ours_ms': 1e3 * float(np.median(seconds))}, BARS,
-                      unmeasured=dict.fromkeys(BARS, why))
+        return report('qam_reference', alone, BARS, unmeasured=dict.fromkeys(BARS, why))
     reference = Reference(python, str(Path(repository).absolute()), sizes)
     try:
         metrics = adjoint_error(reference, sizes)
         reference.ask(do='updates', count=WARM_UP)
-        own: list[float] = []
-        theirs: list[float] = []
+        own: list[Took] = []
+        theirs: list[Took] = []
         for _ in range(TURNS):
             own += timed(ours, sizes, UPDATES)
             theirs += reference.ask(do='updates', count=UPDATES)
     finally:
         reference.close()
-    ours_ms, theirs_ms = (1e3 * float(np.median(each)) for each in (own, theirs))
-    return report('qam_reference', {
-        **metrics, 'ours_ms': ours_ms, 'reference_ms': theirs_ms, 'ratio': theirs_ms / ours_ms,
-    }, BARS)
+    metrics |= medians('ours', own) | medians('reference', theirs)
+    for name, unit in (('ratio', 'ms'), ('processor_ratio', 'processor_ms')):
+        metrics[name] = metrics[f'reference_{unit}'] / metrics[f'ours_{unit}']
+    return report('qam_reference', metrics, BARS)
 
 
 if __name__ == '__main__':

@@ -3,7 +3,8 @@
 
 Started by `benchmarks.qam_reference` with the reference's Python and its checkout on the path;
 imports nothing of this project. Requests: {"do": "adjoints", "to": FILE}, which writes weights,
-noise, paths and adjoints, and {"do": "updates", "count": N}, answered by the seconds of each.
+noise, paths and adjoints, and {"do": "updates", "count": N}, answered by what each took, in
+seconds: by the clock, and of all processors.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ def write_adjoints(agent: Any, batch: dict[str, Any], sizes: dict[str, Any], fil
         'diffusion': np.stack([jax.random.normal(one, shape) for one in keys])}
     for path, leaf in jax.tree_util.tree_flatten_with_path(agent.network.params)[0]:
         found['/'.join(str(part.key) for part in path)] = leaf
-    np.savez(file, **{name: np.asarray(value) for name, value in found.items()})
+    arrays: dict[str, Any] = {name: np.asarray(value) for name, value in found.items()}
+    np.savez(file, **arrays)
 
 
 def main() -> int:
@@ -72,10 +74,10 @@ def main() -> int:
         else:
             answer = []
             for _ in range(request['count']):
-                began = time.perf_counter()
+                began = time.perf_counter(), time.process_time()
                 agent, _ = agent.update(batch)
                 jax.block_until_ready(agent.network.params)
-                answer.append(time.perf_counter() - began)
+                answer.append((time.perf_counter() - began[0], time.process_time() - began[1]))
         sys.stdout.write(json.dumps({'answer': answer}) + '\n')
         sys.stdout.flush()
     return 0
