@@ -3,7 +3,8 @@
 
     git clone https://github.com/ColinQiyangLi/qam           # QAM_REPO: this checkout
     python -m venv qam-venv                                  # QAM_PYTHON: its bin/python
-    qam-venv/bin/pip install jax flax optax distrax ml_collections tensorflow-probability
+    qam-venv/bin/pip install jax==0.4.38 flax==0.10.2 optax==0.2.4 distrax ml_collections
+    qam-venv/bin/pip install tensorflow-probability          # which needs that jax, or older
     QAM_REPO=... QAM_PYTHON=... make bench NAME=qam_reference
 
 Both do the same work on the same processor: networks of 4 x 512, ten critics, batch 256, ten steps
