@@ -135,9 +135,14 @@ class VectorQam:
 
     def rollout(self, observation: Tensor, noise: Tensor, diffusion: Tensor) -> qam.Rollout:
         """Return the actor's paths and their adjoints from (B, A) and (N, B, A) noise."""
+        return self._rollout(
+            lambda x, w: self.actor(observation, x, w), observation, noise, diffusion)
+
+    def _rollout(
+        self, policy: flow.Velocity, observation: Tensor, noise: Tensor, diffusion: Tensor,
+    ) -> qam.Rollout:
         return qam.rollout(
-            lambda x, w: self.actor(observation, x, w),
-            lambda x, w: self.anchor(observation, x, w),
+            policy, lambda x, w: self.anchor(observation, x, w),
             lambda x: self.target(observation, x.clamp(-1.0, 1.0)).mean(0),
             noise, self.temperature, steps=self.sizes.steps, diffusion=diffusion)
 
@@ -167,13 +172,21 @@ class VectorQam:
 
     def _actor_loss(self, batch: Batch) -> Tensor:
         count, steps = len(batch.action), self.sizes.steps
-        rolled = self.rollout(batch.observation, torch.randn_like(batch.action),
-                              torch.randn(steps, *batch.action.shape))
+        seen, said = batch.observation, []
+
+        def spoken(x: Tensor, w: Tensor) -> Tensor:
+            # The loss asks for the same velocities: their graph is kept instead of made twice.
+            with torch.enable_grad():
+                said.append(self.actor(seen, x, w))
+            return said[-1].detach()
+
+        rolled = self._rollout(spoken, seen, torch.randn_like(batch.action),
+                               torch.randn(steps, *batch.action.shape))
+        last = torch.full((count,), (steps - 1) / steps)
+        said.append(self.actor(seen, rolled.points[-1], last))
         k = torch.arange(steps).expand(count, steps)
-        said = self.actor(batch.observation[:, None].expand(-1, steps, -1),
-                          rolled.points.transpose(0, 1), k / steps)
         # The reference sums over levels, this project's loss is their mean.
-        return steps * qam.loss(rolled, k, said).mean()
+        return steps * qam.loss(rolled, k, torch.stack(said, dim=1)).mean()
 
 
 def random_batch(sizes: Sizes, seed: int = 0) -> Batch:
