@@ -27,23 +27,35 @@ def processor() -> str:
 
 
 def report(
-    name: str, metrics: Mapping[str, float], bars: Mapping[str, tuple[str, float]],
+    name: str, metrics: Mapping[str, float], bars: Mapping[str, tuple[str, float]], *,
+    unmeasured: Mapping[str, str] | None = None,
 ) -> int:
-    """Print metrics against bars, then the JSON line; returns 0 if every bar is reached."""
-    ok = True
+    """Print metrics against bars, then the JSON line; returns 0 if every bar is reached.
+
+    Args:
+        name: Of the benchmark.
+        metrics: What was measured.
+        bars: What metrics must reach: sign and number.
+        unmeasured: Metrics that could not be measured here, and why; with any, `ok` is no more
+            than null.
+    """
+    ok: bool | None = None if unmeasured else True
     for metric, value in metrics.items():
         text = f'{metric}: {value:.4g}'
         if metric in bars:
             sign, bar = bars[metric]
             reached = bool(_OPERATORS[sign](value, bar))
-            ok = ok and reached
+            ok = ok if reached else False
             text += f'  ({"reached" if reached else "MISSED"}: {sign} {bar:g})'
         print(text)
+    for metric, why in (unmeasured or {}).items():
+        print(f'{metric}: not measured: {why}')
     print(json.dumps({
         'name': name,
         'metrics': {key: round(float(value), 5) for key, value in metrics.items()},
         'bars': {key: list(bar) for key, bar in bars.items()},
         'ok': ok,
+        **({'unmeasured': dict(unmeasured)} if unmeasured else {}),
         'machine': {'processor': processor(), 'cores': os.cpu_count(), 'quick': quick(),
                     'python': platform.python_version()},
     }))

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from lwd_data.replay.catalogue import Catalogue
 from lwd_learner.algorithms.lwd import LwdConfig
@@ -20,8 +21,10 @@ from lwd_learner.training import TrainConfig, make_algorithm
 from lwd_learner.value_learning import ValueConfig
 from lwd_learner_bridge.errors import BridgeError
 from lwd_learner_bridge.online import OnlineConfig, OnlineLearner
+from lwd_policy import delta
 from lwd_policy.config import PolicyConfig
 from lwd_policy.critic import CriticConfig
+from lwd_policy.errors import WeightsError
 from lwd_policy.store import card_of, load_critic, load_policy, save_policy
 from lwd_rollout.pool_make import make
 from lwd_rollout.pool_plan import PoolPlan
@@ -165,3 +168,68 @@ def test_a_run_begins_from_a_policy_that_is_there(tmp_path, store, data):
     Path(tmp_path / 'bad' / 'weights.safetensors').write_bytes(b'none')
     with pytest.raises(Exception, match='weights'):
         learner(store, tmp_path / 'other', data, init=str(tmp_path / 'bad'))
+
+
+def test_a_damaged_start_is_named_where_it_lies_and_leaves_no_trace(tmp_path, store, data):
+    shutil.copytree(data / 'policy', tmp_path / 'init')
+    weights = tmp_path / 'init' / 'weights.safetensors'
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:999])
+    with pytest.raises(WeightsError, match=rf'{weights} is no whole safetensors file'):
+        learner(store, tmp_path / 'run', data, init=str(tmp_path / 'init'))
+    weights.write_bytes(whole)
+    learner(store, tmp_path / 'run', data, init=str(tmp_path / 'init')).close()
+
+
+def _with(**changes):
+    return replace(TRAIN, trainer=replace(TRAIN.trainer, **changes))
+
+
+def test_a_round_leaves_the_backbone_and_its_publication_is_smaller(tmp_path, store, data):
+    add(store, data / 'fleet')
+    before, _, _ = load_policy(data / 'policy')
+    sizes = {}
+    for frozen in (True, False):
+        it = learner(store, tmp_path / str(frozen), data,
+                     train=_with(freeze_backbone_online=frozen))
+        found, _, card = load_policy(it.step().folder)
+        it.close()
+        old, new = before.state_dict(), found.state_dict()
+        changed = {name.partition('.')[0] for name in old if not torch.equal(old[name], new[name])}
+        assert changed == ({'expert'} if frozen else {'expert', 'backbone'})
+        sizes[frozen] = len(delta.encode(old, new, architecture=card.architecture))
+    # Even a backbone that is trained keeps most of its embeddings of words: no sentence has them.
+    assert sizes[True] < 0.9 * sizes[False]
+
+
+def test_contexts_are_computed_once_for_a_backbone(tmp_path, data):
+    store = tmp_path / 'store'
+    for name, origin in (('pool', 'offline'), ('fleet', 'online')):
+        shutil.copytree(data / name, tmp_path / name,
+                        ignore=shutil.ignore_patterns('*.features.*'))
+        add(store, tmp_path / name, origin)
+    computed, versions = {}, {}
+    for name, keep in (('without', False), ('first', True), ('second', True)):
+        it = learner(store, tmp_path / name, data, train=_with(keep_contexts=keep))
+        cache = it.trainer.contexts
+        publication = it.step()
+        computed[name] = None if cache is None else cache.computed
+        versions[name] = load_policy(publication.folder)[0].state_dict()
+        it.close()
+    assert computed['without'] is None
+    # Each state of an actor's batch once; what lies between two segments is never kept.
+    assert 8 <= computed['first'] <= 16
+    assert computed['second'] == 0
+    for key, value in versions['without'].items():
+        torch.testing.assert_close(versions['first'][key], value, atol=1e-4, rtol=0)
+        assert torch.equal(versions['first'][key], versions['second'][key])
+    # Another backbone finds nothing that is its own.
+    other, runtime, _ = load_policy(data / 'policy')
+    with torch.no_grad():
+        other.backbone.mix[0].bias += 1.0
+    save_policy(tmp_path / 'other', other, card_of(
+        other.config, runtime, name='test', algorithm='sft', command='test', seed=0))
+    it = learner(store, tmp_path / 'third', data, init=str(tmp_path / 'other'))
+    it.step()
+    assert it.trainer.contexts.computed == computed['first']
+    it.close()

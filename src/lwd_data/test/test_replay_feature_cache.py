@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lwd_data.errors import SampleError
-from lwd_data.replay.feature_cache import FeatureCache
+from lwd_data.replay.feature_cache import STEPS, FeatureCache
 from lwd_data.replay.index import build_index, ensure_index
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -69,6 +69,19 @@ def test_encoders_cameras_and_shapes_never_mix(index):
     squares = FeatureCache('head', (2, 4)).get(
         index, rows, ONE, lambda rows: Encoder()(rows).reshape(-1, 2, 4))
     assert squares.shape == (30, 2, 4)
+
+
+def test_steps_have_features_beside_those_of_cameras(index):
+    cache = FeatureCache(STEPS, (8,), dtype='float32')
+    rows = np.array([0, len(index) - 1, 4])
+    _, there = cache.read(index, rows, ONE)
+    assert not there.any()
+    given = Encoder().expect(rows[[0, 2]], np.float32)
+    np.testing.assert_array_equal(cache.write(index, rows[[0, 2]], ONE, given), given)
+    found, there = FeatureCache(STEPS, (8,), dtype='float32').read(index, rows, ONE)
+    assert there.tolist() == [True, False, True]
+    np.testing.assert_array_equal(found[[0, 2]], given)
+    assert not FeatureCache('head', (8,), dtype='float32').read(index, rows, ONE)[1].any()
 
 
 def test_another_segment_of_the_same_name_starts_anew(index, tmp_path):

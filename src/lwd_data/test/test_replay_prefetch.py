@@ -14,6 +14,19 @@ def test_items_come_in_order(threads):
         assert list(itertools.islice(items, 20)) == [step * step for step in range(5, 25)]
 
 
+@pytest.mark.parametrize('count', [0, 1, 5])
+def test_it_ends_where_it_was_told_and_makes_nothing_behind(count):
+    made = []
+
+    def make(step):
+        made.append(step)
+        return step
+
+    with Prefetcher(make, first=3, count=count, depth=2) as items:
+        assert list(items) == list(range(3, 3 + count))
+    assert made == list(range(3, 3 + count))
+
+
 def test_so_many_are_made_ahead_and_no_more():
     made, allowed = [], threading.Semaphore(0)
 

@@ -63,7 +63,8 @@ class Replay:
             previous: Over an older snapshot of the same store: only what is new is looked at.
 
         Raises:
-            DataError: There is nothing to train on, or no scene features to observe.
+            DataError: There is nothing to train on, or nothing that the policy can see.
+            lwd_data.errors.DataError: Files of the snapshot are missing, changed, or unusable.
         """
         self.snapshot, self.policy, self.engine, self.seed = snapshot, policy, engine, seed
         self._samplers: dict[tuple[Any, ...], WindowSampler] = {}
@@ -81,12 +82,32 @@ class Replay:
         chunks = {task: float(np.median(steps[task])) / policy.horizon if steps[task] else 0.0
                   for task in self.tasks}
         everything = self.sampler(Feed('all', engine.world_size))
-        if policy.observation == 'scene' and not everything.table.layout:
-            raise DataError(
-                f'no episode of snapshot {snapshot.id[:12]} has scene features, only simulated '
-                'ones do; train on images: policy.observation=cameras')
+        self._check_seen(everything)
         corrections = int(everything.describe()['source'].get('teleop', 0))
         self.facts = Facts(chunks, corrections, td)
+
+    def _check_seen(self, sampler: WindowSampler) -> None:
+        """Refuse observations of another layout than the policy's, before it looks at any."""
+        policy, snapshot = self.policy, self.snapshot
+        where = f'snapshot {snapshot.id[:12]} of {snapshot.store}'
+        if policy.observation == 'scene':
+            layout = sampler.table.layout
+            if not layout:
+                raise DataError(
+                    f'{where} has no scene features, only simulated episodes do; train on images: '
+                    'policy.observation=cameras')
+            if layout != policy.scene_layout:
+                raise DataError(
+                    f'{where} has scene features of layout {layout}; the policy sees '
+                    f'{policy.scene_layout} (policy.scene_layout). Train on other episodes, or a '
+                    'policy that sees what was recorded')
+            return
+        size = policy.image_size
+        for camera, images in sampler.batch(0).observation.images.items():
+            if images.shape[1:3] != (size, size):
+                raise DataError(
+                    f'{where} has images of {camera} of {images.shape[2]} x {images.shape[1]} '
+                    f'pixels; the policy sees {size} x {size} (policy.image_size)')
 
     def sampler(self, feed: Feed) -> WindowSampler:
         """Return the sampler of a feed."""

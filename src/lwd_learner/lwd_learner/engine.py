@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where training runs: device, precision, and one of several processes.
 
-Data parallelism is PyTorch's own (DDP). Random numbers are drawn for the
-whole batch and each rank takes its rows, so that W processes compute what one would.
+Data parallelism is PyTorch's own: with DDP each process has every network, with FSDP2 a part of
+each (`sharding.py`). Random numbers are drawn for the whole batch and each rank takes its rows, so
+that W processes compute what one would.
 """
 
 from __future__ import annotations
@@ -16,8 +17,13 @@ from typing import Any, Literal
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
+from g1_description.errors import alternatives
 from lwd_learner.errors import ConfigError
+from lwd_learner.sharding import shard
+
+SHARDING = ('none', 'ddp', 'fsdp')
 
 
 @dataclass(frozen=True)
@@ -30,8 +36,17 @@ class EngineConfig:
     """bf16 computes losses under autocast; auto does so on a GPU."""
     threads: int = 0
     """Of PyTorch on a CPU; 0 leaves its choice."""
+    sharding: Literal['none', 'ddp', 'fsdp'] = 'ddp'
+    """How several processes share the work: ddp, whole networks in each; fsdp, each keeps a part
+    of every weight, for networks that do not fit one device. none refuses to be one of several.
+    One process has nothing to share."""
     compile: bool = False
-    """Whether to compile the networks (torch.compile); pays on a GPU."""
+    """Whether to compile the networks (torch.compile); pays on a GPU. In one process only."""
+
+    def __post_init__(self) -> None:
+        if self.sharding not in SHARDING:
+            raise ConfigError(
+                f'engine.sharding is {self.sharding!r}{alternatives(self.sharding, SHARDING)}')
 
 
 class Engine:
@@ -54,8 +69,24 @@ class Engine:
         self.device = torch.device(device)
         precision = self.config.precision
         self.bf16 = precision == 'bf16' or (precision == 'auto' and self.device.type == 'cuda')
-        if self.world_size > 1 and not dist.is_initialized():
+        self._mesh: DeviceMesh | None = None
+        if self.world_size > 1:
+            self._join()
+
+    def _join(self) -> None:
+        sharding = self.config.sharding
+        if sharding == 'none':
+            raise ConfigError(
+                f'engine.sharding is none, but this is one of {self.world_size} processes; choose '
+                'ddp or fsdp, or start one process')
+        if self.config.compile:
+            raise ConfigError(
+                f'engine.compile is on, but this is one of {self.world_size} processes; it is '
+                'for one: turn it off')
+        if not dist.is_initialized():
             dist.init_process_group('nccl' if self.device.type == 'cuda' else 'gloo')
+        if sharding == 'fsdp':
+            self._mesh = init_device_mesh(self.device.type, (self.world_size,))
 
     @property
     def leads(self) -> bool:
@@ -69,9 +100,20 @@ class Engine:
         """
         if self.world_size == 1:
             return torch.compile(module) if self.config.compile else module
+        if self._mesh is not None:
+            self.spread(module)
+            return module
         ids = [self.device.index] if self.device.type == 'cuda' else None
         return nn.parallel.DistributedDataParallel(
             module, device_ids=ids, find_unused_parameters=True)
+
+    def spread(self, module: nn.Module) -> None:
+        """Keep a part of a network in each process, where that was chosen.
+
+        For networks that are averages of what `wrap` wrapped: both must lie alike.
+        """
+        if self._mesh is not None:
+            shard(module, self._mesh)
 
     @contextmanager
     def autocast(self) -> Iterator[None]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lwd_learner.errors import ConfigError, DivergedError
+from lwd_learner.sharding import whole_state
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class Optimiser:
         self.count = 0
         self._adam = torch.optim.AdamW(
             self.parameters, lr=config.rate, weight_decay=config.weight_decay)
+        whole_state(self._adam)
 
     def rate(self) -> float:
         """Return the learning rate of the next update."""

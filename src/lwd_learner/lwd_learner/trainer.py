@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lwd_data.replay.batch import Batch
 from lwd_learner import checkpoint
 from lwd_learner.algorithms.base import Algorithm, Phase
+from lwd_learner.contexts import ContextCache
 from lwd_learner.data import Replay
 from lwd_learner.engine import Engine
 from lwd_learner.errors import ConfigError, DataError, GateError
+from lwd_learner.feeding import reading, with_contexts
 from lwd_learner.metrics import Metrics
 from lwd_learner.td import Stage
 
@@ -34,12 +35,23 @@ class TrainerConfig:
     """How often the critic is trained on when it does not rank chunks yet."""
     tensorboard: bool = True
     """Whether to write TensorBoard's files beside the JSON lines."""
+    prefetch: int = 2
+    """Batches that are read ahead while one is trained on; 0 reads each when it is needed. The
+    numbers are the same."""
+    freeze_backbone_online: bool = True
+    """Whether the policy's backbone stays as it is in the online stage, as the paper's VLM does:
+    rounds then train the action expert and the critic only, and publications are smaller."""
+    keep_contexts: bool = True
+    """Whether contexts of a frozen backbone are kept beside the segments (1 KB a step) instead of
+    computed in every update. They differ by rounding from those of other batches."""
 
     def __post_init__(self) -> None:
         for name in ('log_every', 'checkpoint_every'):
             if getattr(self, name) < 1:
                 raise ConfigError(
                     f'trainer.{name} is {getattr(self, name)}; it must be at least 1')
+        if self.prefetch < 0:
+            raise ConfigError(f'trainer.prefetch is {self.prefetch}; it must be 0 (off) or more')
 
 
 @dataclass(frozen=True)
@@ -77,6 +89,7 @@ class Trainer:
         seed: int = 0, gate: Gate | None = None,
         say: Callable[[str], None] = lambda _: None,
         on_update: Callable[[Progress, Phase], None] = lambda *_: None,
+        contexts: ContextCache | None = None,
     ) -> None:
         """Prepare a run.
 
@@ -89,10 +102,11 @@ class Trainer:
             gate: Asked before a phase that is gated; None opens it without asking, and says so.
             say: Takes what an operator should read.
             on_update: Called after every update.
+            contexts: Keeps those of a frozen backbone; None computes them in every update.
         """
         self.algorithm, self.engine, self.config = algorithm, engine, config
         self.folder, self.seed, self._gate = folder, seed, gate
-        self._say, self._on_update = say, on_update
+        self._say, self._on_update, self.contexts = say, on_update, contexts
         self.progress = Progress()
         self.last_metrics: dict[str, float] = {}
         """The averages logged last; empty before the first line."""
@@ -142,6 +156,8 @@ class Trainer:
         phases = self.algorithm.phases(stage, replay.facts)
         if self.progress.step == 0:
             self._begin(replay)
+        self.algorithm.freeze_backbone(
+            stage == 'online' and self.config.freeze_backbone_online)
         if self.metrics is not None:
             self.metrics.note(self.progress.step, 'data', _flat('data', replay.mixture()))
         while self.progress.phase < len(phases):
@@ -175,17 +191,19 @@ class Trainer:
             self.algorithm.begin(phase)
             self._say(f'{phase.name}: {phase.updates} updates')
         samplers = {name: replay.sampler(feed) for name, feed in phase.feeds.items()}
-        while progress.update < phase.updates:
-            number = progress.round * _STRIDE + progress.step
-            batches: dict[str, Batch] = {
-                name: sampler.batch(number) for name, sampler in samplers.items()}
-            found = self.algorithm.update(phase, progress.step, batches)
-            progress.update += 1
-            progress.step += 1
-            self._log(found, phase)
-            self._on_update(progress, phase)
-            if progress.step % self.config.checkpoint_every == 0:
-                self.save()
+        with reading(
+            samplers, first=progress.round * _STRIDE + progress.step,
+            count=phase.updates - progress.update, ahead=self.config.prefetch,
+        ) as read:
+            for batches in read:
+                found = self.algorithm.update(phase, progress.step, with_contexts(
+                    batches, phase, samplers, self.contexts, self.algorithm.policy.backbone))
+                progress.update += 1
+                progress.step += 1
+                self._log(found, phase)
+                self._on_update(progress, phase)
+                if progress.step % self.config.checkpoint_every == 0:
+                    self.save()
         progress.phase, progress.update = progress.phase + 1, 0
         self.save()
 

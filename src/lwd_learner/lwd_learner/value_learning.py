@@ -65,6 +65,7 @@ class ValueLearner:
         self.target = Critic(sizes, policy).to(engine.device).requires_grad_(False)
         copy_weights(self.target, self.critic)
         self.trained = engine.wrap(self.critic)
+        engine.spread(self.target)
         self.optimiser = Optimiser(self.critic, config.optimiser, total)
         self.support = config.divl.support(engine.device)
 

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import torch
 from batches import make_batch
 
 from lwd_data.replay.batch import Batch
@@ -16,15 +17,17 @@ from lwd_learner.algorithms.hg_dagger import HgDaggerConfig
 from lwd_learner.algorithms.lwd import LwdConfig
 from lwd_learner.algorithms.recap import RecapConfig
 from lwd_learner.algorithms.sft import SftConfig
-from lwd_learner.engine import EngineConfig
+from lwd_learner.engine import Engine, EngineConfig
 from lwd_learner.extraction import QamConfig
 from lwd_learner.td import TdConfig
-from lwd_learner.trainer import TrainerConfig
-from lwd_learner.training import TrainConfig
+from lwd_learner.trainer import Trainer, TrainerConfig
+from lwd_learner.training import TrainConfig, make_algorithm
 from lwd_learner.value_learning import ValueConfig
 from lwd_policy.config import PolicyConfig
 from lwd_policy.critic import CriticConfig
 
+NAMES = ('sft', 'hg_dagger', 'recap', 'lwd', 'iql_qam')
+"""Of all algorithms."""
 POLICY = PolicyConfig(text_width=16, token_width=16, context_width=32, expert_width=32,
                       expert_depth=1, expert_heads=4)
 VALUE = ValueConfig(critic=CriticConfig(width=32))
@@ -96,3 +99,21 @@ class Replay:
 
     def mixture(self) -> dict[str, Any]:
         return {'windows': 1000, 'source': {'expert': 1000}}
+
+
+def make_trainer(folder, name='lwd', *, seed=0, config=CONFIG, **options):
+    """Return a trainer of small networks."""
+    config = replace(config, algorithm=name, seed=seed)
+    engine = Engine(config.engine)
+    algorithm = make_algorithm(config, engine)
+    return Trainer(algorithm, engine, config.trainer, folder, seed=seed, **options)
+
+
+def weights_of(trainer):
+    """Return a copy of the weights that a trainer would publish."""
+    return {name: value.clone() for name, value in trainer.algorithm.policy.state_dict().items()}
+
+
+def same(one, other):
+    """Return whether all weights are equal, bit for bit."""
+    return all(torch.equal(one[name], other[name]) for name in one)

@@ -3,35 +3,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
-from small import CONFIG, Replay
+from small import CONFIG, NAMES, Replay
+from small import make_trainer as _trainer
+from small import same as _same
+from small import weights_of as _weights
 
 from lwd_learner import checkpoint, metrics
-from lwd_learner.engine import Engine
 from lwd_learner.errors import ConfigError, DivergedError, GateError
-from lwd_learner.trainer import GateResult, Trainer
-from lwd_learner.training import make_algorithm
-
-NAMES = ('sft', 'hg_dagger', 'recap', 'lwd', 'iql_qam')
-
-
-def _trainer(folder, name='lwd', *, seed=0, config=CONFIG, **options):
-    config = replace(config, algorithm=name, seed=seed)
-    engine = Engine(config.engine)
-    algorithm = make_algorithm(config, engine)
-    return Trainer(algorithm, engine, config.trainer, folder, seed=seed, **options)
-
-
-def _weights(trainer):
-    return {name: value.clone() for name, value in trainer.algorithm.policy.state_dict().items()}
-
-
-def _same(one, other):
-    return all(torch.equal(one[name], other[name]) for name in one)
+from lwd_learner.trainer import GateResult
 
 
 @pytest.mark.parametrize('name', NAMES)

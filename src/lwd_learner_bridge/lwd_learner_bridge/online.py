@@ -24,6 +24,7 @@ from typing import Any
 from lwd_data.replay.catalogue import Catalogue
 from lwd_data.replay.snapshot import Snapshot
 from lwd_learner.algorithms.base import Algorithm, Phase
+from lwd_learner.contexts import ContextCache
 from lwd_learner.data import Replay
 from lwd_learner.engine import Engine
 from lwd_learner.trainer import Progress, Trainer
@@ -129,7 +130,8 @@ class OnlineLearner:
         self._windows: dict[str, int] = {}
         self.trainer = Trainer(
             self.algorithm, self.engine, config.train.trainer, self.folder,
-            seed=config.train.seed, say=say, on_update=self._updated)
+            seed=config.train.seed, say=say, on_update=self._updated,
+            contexts=self._contexts())
         progress = self.trainer.progress
         if progress.stage == 'offline':
             # What came before is in the policy and the critic that it begins from.
@@ -158,15 +160,25 @@ class OnlineLearner:
             raise BridgeError(
                 f'init is {self.config.init!r}, which is no folder; a new run begins from a '
                 'policy as `lwd train` makes it')
+        # What is damaged is found where it lies, and does not become the run's.
+        load_policy(source)
         part = place.with_name(START + '.part')
         shutil.rmtree(part, ignore_errors=True)
         shutil.copytree(source, part / POLICY)
         critic = Path(self.config.critic) if self.config.critic else source.parent / CRITIC
         if critic.is_dir():
+            load_critic(critic)
             shutil.copytree(critic, part / CRITIC)
         elif self.config.critic:
             raise BridgeError(f'critic is {self.config.critic!r}, which is no folder')
         part.rename(place)
+
+    def _contexts(self) -> ContextCache | None:
+        """Return what keeps contexts, if they are to be kept and stay what they are."""
+        trainer = self.config.train.trainer
+        if not (trainer.keep_contexts and trainer.freeze_backbone_online):
+            return None
+        return ContextCache(self.engine, self.algorithm.policy.config.context_width)
 
     @property
     def standing(self) -> Standing:

@@ -20,6 +20,7 @@ from lwd_policy.normalise import Quantiles
 from lwd_policy.observation import Observation
 from lwd_policy.scene_encoder import SceneTokens, TokenPooling
 from lwd_policy.text import TextEncoder
+from lwd_policy.weights_file import version_of
 
 JOINTS = STATE_DIM + ACTION_DIM
 """Numbers of Look.joints."""
@@ -27,6 +28,8 @@ JOINTS = STATE_DIM + ACTION_DIM
 _BEHIND = 0.1
 # Inputs beyond it, of a spread of about one, look as if they were there.
 _EDGE = 4.0
+# Of `look`; raised when the same weights give other contexts.
+_RULES = 1
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Look:
     """What a backbone makes of B observations."""
 
     context: Tensor
-    """(B, context_width)."""
+    """(B, context_width), without a condition."""
     text: Tensor
     """(B, text_width)."""
     joints: Tensor
@@ -71,18 +74,41 @@ class Backbone(nn.Module):
         self.mix = nn.Sequential(
             nn.Linear(config.context_width + query, 2 * config.context_width), nn.GELU(),
             nn.Linear(2 * config.context_width, config.context_width))
+        self.identity = ''
+        """Hash of weights and settings while they are known to stay as they are; see `seal`."""
+        self.register_load_state_dict_post_hook(_unseal)
+
+    def seal(self) -> None:
+        """Say that the weights stay as they are: contexts may be kept, by `identity`."""
+        tensors = {name: value.detach() for name, value in self.state_dict().items()}
+        self.identity = version_of(tensors, {'rules': _RULES, **self.config.as_dict()})
+
+    def unseal(self) -> None:
+        """Say that the weights may change: contexts that were kept are not used any more."""
+        self.identity = ''
 
     def fit(self, state: NDArray[np.floating]) -> None:
         """Fit the normalisation to states, (N, 20)."""
+        self.unseal()
         self.joints.fit(state)
 
     def forward(self, observation: Observation) -> Tensor:
-        """Return the context, (B, context_width).
+        """Return the context, (B, context_width); one that was kept where it is this backbone's.
 
         Raises:
             LayoutError: The observation lacks what this policy sees, or has it in another size.
         """
-        return self.look(observation).context
+        kept = observation.kept
+        if kept is not None and self.identity and kept.backbone == self.identity:
+            context = kept.context
+        else:
+            context = self.look(observation).context
+        if self.config.conditions:
+            kind = observation.condition
+            if kind is None:
+                kind = torch.zeros(len(observation), dtype=torch.long, device=context.device)
+            context = context + self.condition(kind)
+        return context
 
     def look(self, observation: Observation) -> Look:
         """Return the context, and what else a critic may want of the same observations.
@@ -105,11 +131,6 @@ class Backbone(nn.Module):
         asked = torch.cat(query, dim=-1)
         pooled = self.pool(tokens, there, asked)
         context = self.mix(torch.cat([pooled, asked], dim=-1))
-        if self.config.conditions:
-            kind = observation.condition
-            if kind is None:
-                kind = torch.zeros(len(observation), dtype=torch.long, device=context.device)
-            context = context + self.condition(kind)
         return Look(context, text, joints, images, mention)
 
     def _scene(
@@ -144,3 +165,9 @@ class Backbone(nn.Module):
                     f'images of {name} are {shape[1]} x {shape[0]}; the policy sees {size} x '
                     f'{size}')
         return self.image(observation.images)
+
+
+def _unseal(backbone: Backbone, keys: object) -> None:
+    """Forget a hash when other weights are loaded."""
+    del keys
+    backbone.unseal()

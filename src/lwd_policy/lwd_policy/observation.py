@@ -15,6 +15,16 @@ from lwd_data.replay.batch import Observations
 
 
 @dataclass(frozen=True)
+class Kept:
+    """Contexts that a backbone computed before."""
+
+    backbone: str
+    """Its identity."""
+    context: Tensor
+    """(B, context_width), without a condition."""
+
+
+@dataclass(frozen=True)
 class Observation:
     """B observations."""
 
@@ -32,6 +42,8 @@ class Observation:
     """Each once: a text is encoded once a batch, however many observations have it."""
     condition: Tensor | None = None
     """(B,) kind of condition, 0 for none; see PolicyConfig.conditions."""
+    kept: Kept | None = None
+    """Contexts, for the backbone that computed them; any other looks for itself."""
 
     def __len__(self) -> int:
         """Return B."""
@@ -44,7 +56,9 @@ class Observation:
             scene=self.scene.to(device),
             images={name: image.to(device) for name, image in self.images.items()},
             instruction=self.instruction.to(device),
-            condition=None if self.condition is None else self.condition.to(device))
+            condition=None if self.condition is None else self.condition.to(device),
+            kept=None if self.kept is None else replace(
+                self.kept, context=self.kept.context.to(device)))
 
     def conditioned(self, condition: Tensor | int) -> Observation:
         """Return it under a condition, (B,) or one for all."""
@@ -61,7 +75,9 @@ class Observation:
             self, state=repeat(self.state), sent=repeat(self.sent), scene=repeat(self.scene),
             images={name: repeat(image) for name, image in self.images.items()},
             instruction=repeat(self.instruction),
-            condition=None if self.condition is None else repeat(self.condition))
+            condition=None if self.condition is None else repeat(self.condition),
+            kept=None if self.kept is None else replace(
+                self.kept, context=repeat(self.kept.context)))
 
 
 def from_replay(batch: Observations, instructions: Sequence[str]) -> Observation:
@@ -71,7 +87,9 @@ def from_replay(batch: Observations, instructions: Sequence[str]) -> Observation
         torch.from_numpy(batch.state), torch.from_numpy(batch.sent),
         torch.from_numpy(batch.scene),
         {name: torch.from_numpy(image) for name, image in batch.images.items()},
-        torch.from_numpy(index.astype(np.int64)), tuple(instructions[i] for i in used))
+        torch.from_numpy(index.astype(np.int64)), tuple(instructions[i] for i in used),
+        kept=None if batch.context is None else Kept(
+            batch.encoder, torch.from_numpy(batch.context)))
 
 
 def single(

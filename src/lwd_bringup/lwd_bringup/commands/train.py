@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from lwd_learner.data import Replay
     from lwd_learner.trainer import GateResult
     from lwd_learner.training import TrainConfig
+    from lwd_policy.critic import Critic
+    from lwd_policy.policy import FlowPolicy
 
 _CONFIG = 'config.yaml'
 
@@ -80,6 +82,7 @@ def _run(options: argparse.Namespace, config: TrainConfig, console: Console) -> 
     from lwd_data.replay.catalogue import Catalogue
     from lwd_learner.data import Replay
     from lwd_learner.engine import Engine
+    from lwd_learner.sharding import whole
     from lwd_learner.trainer import Trainer
     from lwd_learner.training import make_algorithm, policy_config
     from lwd_policy.store import load_policy
@@ -113,12 +116,21 @@ def _run(options: argparse.Namespace, config: TrainConfig, console: Console) -> 
                 shown, description=phase.name, completed=at.update, total=phase.updates))
         try:
             trainer.run(replay, 'offline')
+            # Networks that are spread are put together by all processes.
+            policy, critic = whole(algorithm.policy), _critic(algorithm)
         finally:
             trainer.close()
             engine.close()
     if engine.leads:
-        _save(folder, algorithm, config, options, replay, parent, console)
+        _save(folder, algorithm, policy, critic, config, options, replay, parent, console)
     return 0
+
+
+def _critic(algorithm: Algorithm) -> Critic | None:
+    """Return an algorithm's critic for use by one process; None if it has none."""
+    from lwd_learner.sharding import whole
+    critic = getattr(algorithm, 'critic', None)
+    return None if critic is None else whole(critic)
 
 
 def _claim(folder: Path, options: argparse.Namespace) -> None:
@@ -144,18 +156,19 @@ def _claim(folder: Path, options: argparse.Namespace) -> None:
 
 
 def _gate(tasks: tuple[str, ...], console: Console) -> Any:
+    from lwd_learner.sharding import whole
     from lwd_learner.trainer import GateResult
     from lwd_rollout.gate import GatePlan, compare
 
     def gate(algorithm: Algorithm) -> GateResult:
-        critic = getattr(algorithm, 'critic', None)
+        critic = _critic(algorithm)
         if critic is None:
             raise BringupError(f'{algorithm.name} has a gated phase but no critic')
         plan = GatePlan(tasks)
         console.print(
             f'gate: the reference on {plan.episodes} scenes of each task, alone and with the best '
             f'of {plan.best_of} chunks by the critic', highlight=False)
-        found = compare(algorithm.policy, critic, plan)
+        found = compare(whole(algorithm.policy), critic, plan)
         return GateResult(
             found.passed,
             f"{found.plain:.3f} alone, {found.chosen:.3f} with the critic's choice "
@@ -167,14 +180,14 @@ def _gate(tasks: tuple[str, ...], console: Console) -> Any:
 
 
 def _save(
-    folder: Path, algorithm: Algorithm, config: TrainConfig, options: argparse.Namespace,
-    replay: Replay, parent: str, console: Console,
+    folder: Path, algorithm: Algorithm, policy: FlowPolicy, critic: Critic | None,
+    config: TrainConfig, options: argparse.Namespace, replay: Replay, parent: str,
+    console: Console,
 ) -> None:
     from lwd_policy import canary
     from lwd_policy.payload import CANARY_FILE
     from lwd_policy.store import CRITIC, POLICY, card_of, save_critic, save_policy
     command = shlex.join(['lwd', *sys.argv[1:]])
-    policy = algorithm.policy
     card = card_of(
         policy.config, algorithm.runtime, name=options.name, algorithm=algorithm.name,
         command=command, seed=config.seed, snapshot=replay.snapshot.id, parent=parent)
@@ -182,7 +195,6 @@ def _save(
     batch = replay.sample(canary.COUNT)
     canary.save(folder / POLICY / CANARY_FILE,
                 canary.record(batch.observation, batch.instructions))
-    critic = getattr(algorithm, 'critic', None)
     if critic is not None:
         save_critic(folder / CRITIC, critic, policy.config, saved)
     console.print(f'policy {saved.version[:12]} in {folder / POLICY}', highlight=False)

@@ -32,6 +32,10 @@ class Observations:
     """By camera: (B, height, width, 3) RGB, as recorded; empty where none are wanted."""
     instruction: Int
     """(B,) index into Batch.instructions."""
+    context: Float | None = None
+    """(B, C) what a frozen encoder made of them before, if it was kept."""
+    encoder: str = ''
+    """Which encoder that was: a hash over its weights and settings."""
 
     def __len__(self) -> int:
         """Return B."""

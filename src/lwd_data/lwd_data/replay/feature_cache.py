@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a frozen encoder computes for the images of a segment, kept beside its index.
+"""What a frozen encoder computes for the images or steps of a segment, kept beside its index.
 
 One file a segment, camera and encoder: a header, a checksum a row, the rows. A row counts once its
 checksum fits, so that a kill, a power cut or two writers at once leave rows that are computed
@@ -31,13 +31,15 @@ Compute = Callable[[Int], NDArray[Any]]
 """From K rows, the numbers of images in the segment, to their features (K, *shape)."""
 
 VERSION = 1
+STEPS = 'steps'
+"""In the place of a camera: one row a row of the segment's index."""
 _HEADER = 4096
 _OPEN_FILES = 512
 _TRIES = 10
 
 
 class FeatureCache:
-    """Features of one camera's images; of any number of encoders, which never mix."""
+    """Features of one camera's images, or of steps; of any number of encoders, which never mix."""
 
     def __init__(
         self, camera: str, shape: tuple[int, ...], *,
@@ -46,7 +48,7 @@ class FeatureCache:
         """Describe what is kept.
 
         Args:
-            camera: Whose images.
+            camera: Whose images; STEPS for whole observations.
             shape: Of the features of one image.
             dtype: As which they are kept.
         """
@@ -69,12 +71,36 @@ class FeatureCache:
             SampleError: `compute` returns another shape, or what is not finite.
             IndexFileError: The folder cannot be written.
         """
-        file = self._file(index, encoder)
-        found, valid = file.read(rows)
+        found, valid = self.read(index, rows, encoder)
         if valid.all():
             return found
         missing = np.unique(rows[~valid])
-        features = np.asarray(compute(missing))
+        features = self.write(index, missing, encoder, compute(missing))
+        found[~valid] = features[np.searchsorted(missing, rows[~valid])]
+        return found
+
+    def read(
+        self, index: SegmentIndex, rows: Int, encoder: str,
+    ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Return features (M, *shape) as far as they are there, and which are, (M,).
+
+        For encoders that compute what is missing in many segments at once; see `get`.
+
+        Raises:
+            IndexFileError: The folder cannot be written.
+        """
+        return self._file(index, encoder).read(rows)
+
+    def write(
+        self, index: SegmentIndex, missing: Int, encoder: str, given: NDArray[Any],
+    ) -> NDArray[Any]:
+        """Keep features, (K, *shape), of K different rows; returns them as they are kept.
+
+        Raises:
+            SampleError: They are of another shape, or not finite.
+            IndexFileError: The folder cannot be written.
+        """
+        features = np.asarray(given)
         if features.shape != (len(missing), *self._shape):
             raise SampleError(
                 f'the encoder gives features of shape {features.shape} for {len(missing)} images '
@@ -85,9 +111,11 @@ class FeatureCache:
             raise SampleError(
                 f'the encoder gives features of {self._camera} in {index.segment} that are not '
                 f'finite as {self._dtype}; keep them as float32, or mend the encoder')
-        file.write(missing, features)
-        found[~valid] = features[np.searchsorted(missing, rows[~valid])]
-        return found
+        self._file(index, encoder).write(missing, features)
+        return features
+
+    def _count(self, index: SegmentIndex) -> int:
+        return len(index) if self._camera == STEPS else len(index.image(self._camera)[0])
 
     def _file(self, index: SegmentIndex, encoder: str) -> _File:
         size = 'x'.join(map(str, self._shape))
@@ -96,7 +124,7 @@ class FeatureCache:
             f'{index.segment.name}.features.{self._camera}.{self._dtype}.{size}.{key}')
         header = {
             'version': VERSION, 'segment': index.sha256, 'encoder': encoder,
-            'camera': self._camera, 'count': len(index.image(self._camera)[0]),
+            'camera': self._camera, 'count': self._count(index),
             'shape': list(self._shape), 'dtype': self._dtype.str}
         for _ in range(_TRIES):
             try:

@@ -21,13 +21,15 @@ class Prefetcher(Generic[Item]):
     """
 
     def __init__(
-        self, make: Callable[[int], Item], *, first: int = 0, depth: int = 2, threads: int = 1,
+        self, make: Callable[[int], Item], *, first: int = 0, count: int | None = None,
+        depth: int = 2, threads: int = 1,
     ) -> None:
         """Begin to make items.
 
         Args:
             make: For example WindowSampler.batch; with several threads it must allow them.
             first: Step of the first item.
+            count: How many to make; without end by default.
             depth: How many to keep ready.
             threads: That make them.
 
@@ -38,6 +40,7 @@ class Prefetcher(Generic[Item]):
             if value < 1:
                 raise SampleError(f'{name} is {value}; it must be at least 1')
         self._make, self._step = make, first
+        self._end = None if count is None else first + count
         self._executor = ThreadPoolExecutor(threads, 'prefetch')
         self._pending: deque[tuple[int, Future[Item]]] = deque()
         self._closed = False
@@ -45,11 +48,13 @@ class Prefetcher(Generic[Item]):
             self._submit()
 
     def _submit(self) -> None:
+        if self._end is not None and self._step >= self._end:
+            return
         self._pending.append((self._step, self._executor.submit(self._make, self._step)))
         self._step += 1
 
     def __iter__(self) -> Iterator[Item]:
-        """Return the prefetcher; it never ends by itself."""
+        """Return the prefetcher."""
         return self
 
     def __next__(self) -> Item:
@@ -58,7 +63,7 @@ class Prefetcher(Generic[Item]):
         Raises:
             SampleError: It could not be made; the message names its step. Nothing follows it.
         """
-        if self._closed:
+        if self._closed or not self._pending:
             raise StopIteration
         step, future = self._pending.popleft()
         try:

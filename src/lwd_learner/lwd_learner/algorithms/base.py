@@ -28,6 +28,9 @@ class Feed:
     """Chunks of a window, by task; 1 where a task is not named."""
     online_ratio: float = 0.5
     """Part of the batch from the fleet, where there is both."""
+    contexts: bool = False
+    """Whether the policy looks at the windows' first observations: a frozen backbone need not do
+    so twice."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,9 @@ class Algorithm(Protocol):
 
     def start_from(self, policy: FlowPolicy) -> None:
         """Take over weights and normalisation of a policy that was trained before."""
+
+    def freeze_backbone(self, frozen: bool) -> None:
+        """Keep the policy's backbone as it is from now on, or train it again; not the critic's."""
 
     def fit(self, batch: Batch) -> None:
         """Fit the normalisation to data, before anything else."""

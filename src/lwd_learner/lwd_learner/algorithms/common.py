@@ -13,7 +13,7 @@ import torch
 
 from lwd_data.replay.batch import Batch, Observations
 from lwd_learner.engine import Engine
-from lwd_learner.errors import DataError
+from lwd_learner.errors import ConfigError, DataError
 from lwd_learner.imitation import Sample, matching
 from lwd_learner.optimise import Optimiser, OptimiserConfig, copy_weights, move_towards
 from lwd_policy.config import PolicyConfig
@@ -50,6 +50,18 @@ def observation_of(batch: Batch, observations: Observations, engine: Engine) -> 
     return from_replay(observations, batch.instructions).to(engine.device)
 
 
+def _check_same(given: PolicyConfig, wanted: PolicyConfig) -> None:
+    """Refuse a policy to begin from whose networks are not those of the settings."""
+    has, asked = given.as_dict(), wanted.as_dict()
+    other = [name for name in has if has[name] != asked[name]]
+    if other:
+        said = '; '.join(f'{name} {has[name]}, the settings {asked[name]}' for name in other)
+        remedy = ' '.join(f'policy.{name}={has[name]}' for name in other)
+        raise ConfigError(
+            f'the policy to begin from does not fit the settings: it has {said}. Set {remedy}, '
+            'or begin from another')
+
+
 class TrainedPolicy:
     """A policy that is trained, its moving average, and its optimiser."""
 
@@ -68,10 +80,11 @@ class TrainedPolicy:
             total: Updates of the cosine; 0 keeps the rate constant.
         """
         torch.manual_seed(seed)
-        self.engine, self.ema = engine, ema
+        self.engine, self.ema, self.frozen = engine, ema, False
         self.network = FlowPolicy(config).to(engine.device)
         self.average = copy.deepcopy(self.network).requires_grad_(False)
         self.trained = engine.wrap(self.network)
+        engine.spread(self.average)
         self._config = optimiser
         self.optimiser = Optimiser(self.network, optimiser, total)
 
@@ -82,10 +95,41 @@ class TrainedPolicy:
             network.fit(batch.chunk, seen.state, seen.sent)
 
     def restart(self, source: FlowPolicy, total: int = 0) -> None:
-        """Take a policy's weights and normalisation; the optimiser begins anew."""
+        """Take a policy's weights and normalisation; the optimiser begins anew.
+
+        Raises:
+            ConfigError: The policy is built otherwise than this one.
+        """
+        _check_same(source.config, self.network.config)
         copy_weights(self.network, source)
         copy_weights(self.average, source)
+        self._settle()
         self.optimiser = Optimiser(self.network, self._config, total)
+
+    def freeze_backbone(self, frozen: bool) -> None:
+        """Keep the backbone as it is from now on, or train it again.
+
+        A network goes on from its average then: the expert must be trained for the contexts that
+        the published policy computes.
+        """
+        if frozen == self.frozen:
+            return
+        self.frozen = frozen
+        if frozen:
+            copy_weights(self.network, self.average)
+        self._settle()
+        count, total = self.optimiser.count, self.optimiser.total
+        self.optimiser = Optimiser(self.network, self._config, total)
+        self.optimiser.count = count
+
+    def _settle(self) -> None:
+        """Let weights that were loaded, or frozen, be treated as such."""
+        self.network.backbone.requires_grad_(not self.frozen)
+        for network in (self.network, self.average):
+            if self.frozen:
+                network.backbone.seal()
+            else:
+                network.backbone.unseal()
 
     def use(self, config: OptimiserConfig) -> None:
         """Go on at a constant rate with another optimiser's settings, if they are others."""
@@ -116,12 +160,15 @@ class TrainedPolicy:
     def state(self) -> dict[str, Any]:
         """Return what is to be restored."""
         return {'network': self.network.state_dict(), 'average': self.average.state_dict(),
-                'optimiser': self.optimiser.state(), 'config': asdict(self._config)}
+                'optimiser': self.optimiser.state(), 'config': asdict(self._config),
+                'frozen': self.frozen}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take back what `state` returned."""
         self.network.load_state_dict(state['network'])
         self.average.load_state_dict(state['average'])
+        self.frozen = state.get('frozen', False)
+        self._settle()
         self._config = OptimiserConfig(**state['config'])
         self.optimiser = Optimiser(
             self.network, self._config, state['optimiser']['total'])

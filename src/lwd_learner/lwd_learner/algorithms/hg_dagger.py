@@ -66,11 +66,11 @@ class HgDagger:
         size = self.config.batch_size
         if stage == 'offline':
             return [Phase('imitation-offline', self.config.updates, {'good': Feed('good', size)})]
-        feeds = {'good': Feed('good', size, online_ratio=0.0)}
+        feeds = {'good': Feed('good', size, online_ratio=0.0, contexts=True)}
         human = round(size * self.config.corrections)
         if facts.corrections and human:
-            feeds = {'good': Feed('good', size - human, online_ratio=0.0),
-                     'corrections': Feed('corrections', human)}
+            feeds = {'good': Feed('good', size - human, online_ratio=0.0, contexts=True),
+                     'corrections': Feed('corrections', human, contexts=True)}
         return [Phase('imitation-online', self.config.online_updates, feeds)]
 
     def begin(self, phase: Phase) -> None:
@@ -89,6 +89,10 @@ class HgDagger:
         """Go on from a policy that was trained before."""
         self.fitted = True
         self._actor.restart(policy, self.config.updates)
+
+    def freeze_backbone(self, frozen: bool) -> None:
+        """Keep the policy's backbone as it is from now on, or train it again."""
+        self._actor.freeze_backbone(frozen)
 
     def fit(self, batch: Batch) -> None:
         """Fit the normalisation."""

@@ -133,11 +133,11 @@ class Lwd:
                   {'all': Feed('all', size, short)}),
             Phase('online-actor', config.online_updates, {
                 'all': Feed('all', size, short),
-                'states': Feed('all', config.actor_batch_size)})]
+                'states': Feed('all', config.actor_batch_size, contexts=True)})]
         if config.reference == 'refreshed' and facts.corrections:
             found.insert(0, Phase('refresh', config.refresh_updates, {
-                'good': Feed('good', size - size // 2, online_ratio=0.0),
-                'corrections': Feed('corrections', size // 2)}))
+                'good': Feed('good', size - size // 2, online_ratio=0.0, contexts=True),
+                'corrections': Feed('corrections', size // 2, contexts=True)}))
         return found
 
     def begin(self, phase: Phase) -> None:
@@ -186,6 +186,11 @@ class Lwd:
     def adopt_critic(self, critic: Critic) -> None:
         """Take over a critic that was trained before; after `start_from`."""
         self.values.start_from(critic)
+
+    def freeze_backbone(self, frozen: bool) -> None:
+        """Keep the policy's backbone as it is from now on, or train it again."""
+        self.reference.freeze_backbone(frozen)
+        self._actor.freeze_backbone(frozen)
 
     def fit(self, batch: Batch) -> None:
         """Fit the normalisation of all networks."""

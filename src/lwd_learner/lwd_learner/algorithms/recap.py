@@ -124,7 +124,7 @@ class Recap:
                   {'all': Feed('all', size)}),
             Phase(f'advantages-{stage}', 20, {'all': Feed('all', size, ahead)}),
             Phase(f'imitation-{stage}', config.updates if offline else config.online_updates,
-                  {'all': Feed('all', size, ahead)})]
+                  {'all': Feed('all', size, ahead, contexts=True)})]
 
     @property
     def _horizon(self) -> int:
@@ -208,6 +208,10 @@ class Recap:
         self.fitted = True
         self._actor.restart(policy, self.config.updates)
         self.values.adopt(policy)
+
+    def freeze_backbone(self, frozen: bool) -> None:
+        """Keep the policy's backbone as it is from now on, or train it again."""
+        self._actor.freeze_backbone(frozen)
 
     def fit(self, batch: Batch) -> None:
         """Fit the normalisation."""

@@ -63,7 +63,7 @@ class Sft:
         del facts
         updates = self.config.updates if stage == 'offline' else self.config.online_updates
         return [Phase(f'imitation-{stage}', updates,
-                      {'good': Feed('good', self.config.batch_size)})]
+                      {'good': Feed('good', self.config.batch_size, contexts=True)})]
 
     def begin(self, phase: Phase) -> None:
         """Take the optimiser of the stage."""
@@ -81,6 +81,10 @@ class Sft:
         """Go on from a policy that was trained before."""
         self.fitted = True
         self._actor.restart(policy, self.config.updates)
+
+    def freeze_backbone(self, frozen: bool) -> None:
+        """Keep the policy's backbone as it is from now on, or train it again."""
+        self._actor.freeze_backbone(frozen)
 
     def fit(self, batch: Batch) -> None:
         """Fit the normalisation."""
