@@ -57,13 +57,20 @@ def crossed_bootstrap(
         return float('nan'), float('nan')
     tasks, seeds, episodes = values.shape
     rng = np.random.default_rng(seed)
-    means = np.empty(draws)
-    for draw in range(draws):
-        rows = rng.integers(seeds, size=seeds)
-        columns = rng.integers(episodes, size=(tasks, 1, episodes))
-        means[draw] = np.take_along_axis(values[:, rows], columns, axis=2).mean()
+    rows = _counts(rng.integers(seeds, size=(draws, seeds)), seeds)
+    columns = _counts(rng.integers(episodes, size=(draws, tasks * episodes)).reshape(
+        draws * tasks, episodes), episodes).reshape(draws, tasks * episodes)
+    drawn = rows @ values.transpose(1, 0, 2).reshape(seeds, tasks * episodes)
+    means = (drawn * columns).sum(axis=1) / values.size
     low, high = np.percentile(means, [2.5, 97.5])
     return float(low), float(high)
+
+
+def _counts(drawn: NDArray[np.int64], size: int) -> NDArray[np.float64]:
+    """Return how often each of `size` numbers was drawn in each row of (D, N), as (D, size)."""
+    offset = np.arange(len(drawn))[:, None] * size
+    found = np.bincount((drawn + offset).ravel(), minlength=len(drawn) * size)
+    return found.reshape(len(drawn), size).astype(np.float64)
 
 
 def restricted_mean(

@@ -23,7 +23,8 @@ POLICY = PolicyConfig(text_width=16, token_width=16, context_width=32, expert_wi
 
 def _train() -> TrainConfig:
     config = TrainConfig(
-        policy=POLICY, trainer=TrainerConfig(log_every=1, checkpoint_every=1, tensorboard=False),
+        policy=POLICY,
+        trainer=TrainerConfig(log_every=1, checkpoint_every=100, tensorboard=False),
         engine=EngineConfig(device='cpu', precision='fp32', threads=1))
     for name in ('sft', 'hg_dagger', 'recap', 'lwd'):
         config = changed(config, f'{name}.batch_size', 8)

@@ -22,7 +22,7 @@ from lwd_rollout.table.analysis import calibration
 from lwd_rollout.table.diagnostics import diagnostics
 from lwd_rollout.table.estimate import Estimate, in_words
 from lwd_rollout.table.graph import Job, check, jobs, urgency
-from lwd_rollout.table.layout import Layout, digest
+from lwd_rollout.table.layout import Layout, digest, opened
 from lwd_rollout.table.lines import Lines
 from lwd_rollout.table.methods import METHODS, chosen, judges
 from lwd_rollout.table.protocol import TableProtocol, Trials, load
@@ -197,6 +197,19 @@ def test_results_of_different_protocols_do_not_mix(tmp_path):
         one.read(file)
     assert one.read(file.with_name('none.json')) is None
     assert digest(SMALL) != digest(replace(SMALL, methods=('sft',)))
+
+
+def test_a_comparison_is_opened_as_it_was_begun(tmp_path):
+    layout = Layout(tmp_path / 'run', SMALL, tmp_path / 'pool')
+    layout.freeze()
+    assert opened(tmp_path / 'run') == layout
+    with pytest.raises(TableError, match=r'was begun with the pool .*/pool, not with one in it'):
+        Layout(tmp_path / 'run', SMALL).freeze()
+    with pytest.raises(TableError, match='holds no comparison'):
+        opened(tmp_path)
+    (tmp_path / 'run' / 'protocol.json').write_text('{"protocol": {"sed": 1}}')
+    with pytest.raises(TableError, match="did you mean 'seeds'"):
+        opened(tmp_path / 'run')
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path):

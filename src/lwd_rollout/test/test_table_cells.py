@@ -28,10 +28,18 @@ from lwd_rollout.runner import run_episode
 from lwd_rollout.table import output, rounds, schedule, score
 from lwd_rollout.table.graph import jobs
 from lwd_rollout.table.layout import Layout
+from lwd_rollout.table.settings import changed
 from lwd_rollout.table.train import train
 
-METHODS = ('recap', 'hg_dagger', 'lwd_refreshed', 'filtered_same', 'no_interventions')
+# Trains a dozen small cells: on a busy machine that takes its time.
+pytestmark = pytest.mark.timeout(900)
+METHODS = ('recap', 'hg_dagger', 'filtered_same')
 PROTOCOL = replace(SMALL, methods=METHODS)
+SFT_ONLY = replace(
+    SMALL, methods=('sft',), budget=replace(SMALL.budget, reference=200),
+    testing=replace(SMALL.testing, episodes=1, best_of=(1,)),
+    train=changed(SMALL.train, 'trainer.checkpoint_every', 10))
+"""Enough updates that it can be killed in their midst."""
 
 
 class Killed(BaseException):
@@ -80,8 +88,7 @@ def test_every_job_leaves_its_result(whole):
     assert all(schedule.is_done(whole, job) for job in jobs(PROTOCOL))
     found = output.write(whole)
     assert all(set(METHODS) < set(methods) for methods in found['variants'].values())
-    assert set(found['critics']) == {
-        'lwd_offline', 'lwd_online', 'lwd_refreshed', 'no_interventions'}
+    assert set(found['critics']) == {'lwd_offline', 'lwd_online'}
     assert not list(whole.folder.rglob('*.part'))
 
 
@@ -89,7 +96,7 @@ def test_all_is_trained_on_equal_data(whole):
     budget, online = PROTOCOL.budget, PROTOCOL.online
     assert len({_note(whole, name)['snapshot'] for name in (
         'sft', 'sft_long', 'recap_offline', 'lwd_offline')}) == 1
-    for name in ('recap', 'hg_dagger', 'lwd_online', 'no_interventions'):
+    for name in ('recap', 'hg_dagger', 'lwd_online'):
         rows = _note(whole, name)['rounds']
         assert [row['episodes'] for row in rows] == [online.episodes] * online.rounds
     # The same bags as LWD's: the same data, to the snapshot's hash.
@@ -114,7 +121,7 @@ def test_recaps_condition_is_measured(whole):
     assert np.isfinite(effect['shift'])
 
 
-def test_one_that_is_not_there_is_trained_by_its_critic_only_if_it_has_one(whole):
+def test_only_methods_with_a_critic_leave_one(whole):
     assert (whole.cell('lwd_online', 0) / CRITIC).is_dir()
     assert not (whole.cell('recap', 0) / CRITIC).exists()
 
@@ -129,7 +136,7 @@ def _copied(whole, tmp_path, name):
 
 @pytest.mark.parametrize(('name', 'updates'), [
     ('sft', 1), ('recap_offline', 3), ('lwd_offline', 4), ('recap', 3), ('hg_dagger', 5),
-    ('lwd_online', 2), ('lwd_refreshed', 6), ('filtered_same', 7)])
+    ('lwd_online', 2), ('filtered_same', 7)])
 def test_a_cell_that_was_killed_in_training_comes_out_the_same(whole, tmp_path, name, updates):
     layout = _copied(whole, tmp_path, name)
     count = 0
@@ -142,7 +149,6 @@ def test_a_cell_that_was_killed_in_training_comes_out_the_same(whole, tmp_path, 
 
     with pytest.raises(Killed):
         train(layout, name, 0, on_update=kill)
-    assert (layout.cell(name, 0) / checkpoint.FILE).is_file()
     assert _note(layout, name) is None
     train(layout, name, 0)
     assert _version(layout, name) == _version(whole, name)
@@ -196,13 +202,11 @@ def test_tests_that_were_killed_go_on(whole, tmp_path, monkeypatch):
 
 def test_what_fails_fails_alone(whole, tmp_path):
     layout = _copied(whole, tmp_path, 'lwd_online')
-    shutil.rmtree(layout.cell('no_interventions', 0))
     weights = layout.cell('lwd_offline', 0) / checkpoint.FILE
     weights.write_bytes(weights.read_bytes()[:-200])
     # Its own results stay; what goes on from its state cannot.
     failures = schedule.run(layout, here=True)
     assert 'is damaged' in failures['train lwd_online-0']
-    assert 'is damaged' in failures['train no_interventions-0']
     assert failures['score lwd_online-0 restock noise 1 best of 1'].startswith(
         'it needs what could not be done: train lwd_online-0')
     assert 'hg_dagger' in output.write(layout)['variants']['noise 1, best of 1']
@@ -247,10 +251,9 @@ def test_a_killed_run_leaves_no_process_and_goes_on(pool, tmp_path):
     _until(lambda: not any(_alive(pid) for pid in workers))
     note = folder / 'cells' / 'sft-0' / 'trained.json'
     assert not note.exists()
-    layout = Layout(folder, replace(
-        SMALL, methods=('sft',), budget=replace(SMALL.budget, reference=500)), pool)
-    assert schedule.run(layout, processes=1) == {}
-    assert json.loads(note.read_text())['updates'] == 500
+    layout = Layout(folder, SFT_ONLY, pool)
+    assert schedule.run(layout, here=True) == {}
+    assert json.loads(note.read_text())['updates'] == 200
 
 
 def _alive(pid):

@@ -23,11 +23,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from lwd_learner.errors import LearnerError
 from lwd_rollout.errors import TableError
 from lwd_rollout.pool import write_json
 from lwd_rollout.table.methods import chosen
 from lwd_rollout.table.protocol import TableProtocol
-from lwd_ros.parameters import flatten
+from lwd_ros.errors import ParameterError
+from lwd_ros.parameters import build, flatten
 
 VERSION = 1
 """Of what cells do with a protocol; another one makes results incomparable."""
@@ -61,6 +63,10 @@ class Layout:
     def pool(self) -> Path:
         """The offline episodes."""
         return self.pool_elsewhere or self.folder / 'pool'
+
+    @property
+    def _pool_text(self) -> str:
+        return '' if self.pool_elsewhere is None else str(self.pool_elsewhere)
 
     @property
     def replay(self) -> Path:
@@ -122,12 +128,18 @@ class Layout:
                 raise TableError(f'{self.folder} holds cells, but no {PROTOCOL}; choose another '
                                  'folder')
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_json(file, {'sha256': self.sha256, **content})
+            write_json(file, {'sha256': self.sha256, 'pool': self._pool_text, **content})
             return
         try:
             known = json.loads(file.read_text(encoding='utf-8'))
         except json.JSONDecodeError as error:
             raise TableError(f'{file} is damaged ({error}); choose another folder') from error
+        pool = known.pop('pool', '')
+        if pool != self._pool_text:
+            raise TableError(
+                f'{self.folder} was begun with the pool {pool or "in it"}, not '
+                f'{self._pool_text or "with one in it"}; go on with that one'
+                + (f' (--pool {pool})' if pool else ''))
         if known.pop('sha256', None) != self.sha256 or known != content:
             raise TableError(
                 f'{self.folder} was begun with another protocol ({_apart(known, content)}); go on '
@@ -152,6 +164,26 @@ class Layout:
             yield
         finally:
             os.close(handle)
+
+
+def opened(folder: Path) -> Layout:
+    """Return the layout of a comparison that was begun.
+
+    Raises:
+        TableError: There is none, or it is of another version.
+    """
+    file = folder / PROTOCOL
+    try:
+        content = json.loads(file.read_text(encoding='utf-8'))
+        protocol = build(TableProtocol, dict(flatten(content['protocol'])), where=str(file))
+    except FileNotFoundError as error:
+        raise TableError(f'{folder} holds no comparison: there is no {PROTOCOL}') from error
+    except (json.JSONDecodeError, KeyError, ParameterError, LearnerError) as error:
+        raise TableError(f'{file} cannot be read by this version: {error}') from error
+    pool = content.get('pool', '')
+    found = Layout(folder, protocol, Path(pool) if pool else None)
+    found.freeze()
+    return found
 
 
 def _apart(known: Mapping[str, Any], new: Mapping[str, Any]) -> str:

@@ -21,10 +21,10 @@ def markdown(found: Mapping[str, Any]) -> str:
         f'# {found["name"]}', '',
         f'Protocol `{found["protocol"][:12]}`. One policy for all tasks; {found["seeds"]} '
         f'training seeds, {found["episodes"]} scenes of each task, split `{found["split"]}`, '
-        f'distribution `{found["distribution"]}`. Every method has {updates["offline"]} updates offline (SFT: '
-        f'those of the reference) and {updates["online"]} more online. Score, with the 95 % '
-        'interval over training seeds and scenes; after the slash, what the paper reports of its '
-        'robots.']
+        f'distribution `{found["distribution"]}`. Every method has {updates["offline"]} updates '
+        f'offline (SFT: those of the reference) and {updates["online"]} more online. Score, with '
+        'the 95 % interval over training seeds and scenes; after the slash, what the paper '
+        'reports of its robots.']
     if len(found['codes']) > 1:
         lines += ['', f'**Cells were trained by {len(found["codes"])} versions of the code** '
                   f'({", ".join(found["codes"])}).']
@@ -32,7 +32,8 @@ def markdown(found: Mapping[str, Any]) -> str:
         if methods:
             lines += ['', f'## {name[0].upper()}{name[1:]}', '', *_scores(methods, tasks),
                       '', *_differences(methods), '', *_cycles(methods, tasks)]
-    first = next((methods for methods in found['variants'].values() if methods), {})
+    first: Mapping[str, Any] = next(
+        (methods for methods in found['variants'].values() if methods), {})
     lines += [*_subtasks(first, tasks), *_critics(found['critics']), *_cells(found['cells'])]
     return '\n'.join(lines) + '\n'
 
@@ -75,7 +76,8 @@ def _cycles(methods: Mapping[str, Any], tasks: tuple[str, ...]) -> list[str]:
 def _subtasks(methods: Mapping[str, Any], tasks: tuple[str, ...]) -> list[str]:
     lines: list[str] = []
     for task in tasks:
-        named = next((one['subtasks'][task] for one in methods.values()), {})
+        named: Mapping[str, float] = next(
+            (one['subtasks'][task] for one in methods.values()), {})
         if len(named) < 2:
             continue
         lines += ['', f'## Subtasks of {task}', '', *table(['method', *named], [

@@ -19,7 +19,9 @@ from lwd_rollout.table.layout import TRAINED, Layout
 from lwd_rollout.table.methods import Method, chosen
 
 BASELINES = ('sft', 'sft_long', 'filtered_self', 'filtered_same', 'hg_dagger', 'recap')
-"""What every method is compared with, episode by episode."""
+"""What the table compares every method with, episode by episode."""
+PAIRED = (*BASELINES, 'lwd_offline', 'expectile_offline', 'expectile_online')
+"""What results.json compares them with."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,8 @@ def _check_data(
 
 def _tested(layout: Layout, method: Method, noise: float, best_of: int) -> Tested:
     protocol = layout.protocol
-    seeds, rows = [], {}
+    seeds: list[int] = []
+    rows: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
     for seed in range(protocol.seeds):
         found = {task: layout.read(layout.scores(method.name, seed, task, noise, best_of))
                  for task in protocol.task_names}
@@ -118,7 +121,7 @@ def _figures(
             'against': {}}
         if long:
             figures['long'] = _mean(one.scores(long, one.seeds))
-        for name in BASELINES:
+        for name in PAIRED:
             other = by_name.get(name)
             if other is None or other is one:
                 continue

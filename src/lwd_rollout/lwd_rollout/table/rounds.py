@@ -30,6 +30,7 @@ from lwd_rollout.table.estimate import Spent, note
 from lwd_rollout.table.layout import Layout
 from lwd_rollout.table.lines import Lines
 from lwd_rollout.table.methods import METHODS, Method
+from lwd_rollout.table.protocol import TableProtocol
 
 ROUNDS, EPISODES, OUTCOMES = 'rounds', 'episodes', 'outcomes.jsonl'
 _STRETCH = 1_000_000
@@ -134,21 +135,39 @@ class Rounds:
 
     def _episode(self, place: Path, task: str, scene: int, number: int) -> dict[str, Any]:
         name = f'{self._method.name}_{self._seed}_{number}_{task}_{scene:09d}'
-        protocol = self._layout.protocol
-        policy, part = protocol.train.policy, place / 'part' / name
-        operator = OperatorConfig(
-            budget=protocol.online.operator_share) if self._method.operator else None
-        outcome = run_episode(
-            Setting(task, protocol.testing.distribution, cameras=protocol.cameras,
-                    image_size=policy.image_size),
-            scene, from_folder(place / POLICY, scene), folder=part,
-            custom={'method': self._method.name, 'round': str(number)}, operator=operator,
-            through_joy=protocol.online.through_joy)
-        whole = place / EPISODES / name
-        # There only if a kill came between its renaming and its line: it is the same episode.
-        shutil.rmtree(whole, ignore_errors=True)
-        part.rename(whole)
-        return row_of(outcome)
+        return record(
+            self._layout.protocol, place / POLICY, place / 'part' / name, place / EPISODES / name,
+            task, scene, operator=self._method.operator,
+            custom={'method': self._method.name, 'round': str(number)})
+
+
+def record(
+    protocol: TableProtocol, policy: Path, part: Path, whole: Path, task: str, scene: int, *,
+    operator: bool, custom: dict[str, str],
+) -> dict[str, Any]:
+    """Record an episode of a policy; returns its outcome as plain data.
+
+    Args:
+        protocol: Says what the robot sees, where, and how the operator acts.
+        policy: Folder of the policy.
+        part: Where it is recorded; it ends with the episode's name.
+        whole: Where it goes when it is whole.
+        task: What it is of.
+        scene: Its seed.
+        operator: Whether a human may take over.
+        custom: What to keep with the record.
+    """
+    online = protocol.online
+    outcome = run_episode(
+        Setting(task, protocol.testing.distribution, cameras=protocol.cameras,
+                image_size=protocol.train.policy.image_size),
+        scene, from_folder(policy, scene), folder=part, custom=custom,
+        operator=OperatorConfig(budget=online.operator_share) if operator else None,
+        through_joy=online.through_joy)
+    # There only if a kill came between its renaming and its line: it is the same episode.
+    shutil.rmtree(whole, ignore_errors=True)
+    part.rename(whole)
+    return row_of(outcome)
 
 
 def row_of(outcome: Outcome) -> dict[str, Any]:

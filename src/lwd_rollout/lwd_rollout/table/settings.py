@@ -19,8 +19,8 @@ T = TypeVar('T')
 
 def of_cell(protocol: TableProtocol, method: Method, seed: int) -> TrainConfig:
     """Return what a method is trained with."""
-    changes = {'algorithm': method.algorithm, 'seed': seed}
-    changes |= _shares(protocol.budget, method) | dict(method.settings)
+    changes = {'algorithm': method.algorithm, 'seed': seed,
+               **_shares(protocol.budget, method), **method.settings}
     return functools.reduce(
         lambda config, item: changed(config, item[0], item[1]), changes.items(), protocol.train)
 
@@ -65,4 +65,5 @@ def changed(config: T, name: str, value: Any) -> T:
         raise TableError(f'{name!r} is no setting' + (
             f'; it has settings of its own: {", ".join(one.name for one in fields(inner))}'
             if is_dataclass(inner) else ''))
-    return replace(config, **{first: changed(inner, rest, value) if rest else value})
+    new = {first: changed(inner, rest, value) if rest else value}
+    return replace(config, **new)  # type: ignore[type-var]  T is a dataclass

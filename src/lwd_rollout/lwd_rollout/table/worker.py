@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 import traceback
 from dataclasses import dataclass, field
@@ -75,6 +76,8 @@ class Running:
 
 def _work(layout: Layout, job: Job, pipe: Connection) -> None:
     threading.Thread(target=_die_with_parent, daemon=True).start()
+    # Ctrl-C goes to the whole group: who started this process ends it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     import torch
     torch.set_num_threads(1)
     try:
