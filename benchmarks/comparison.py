@@ -55,7 +55,8 @@ def metrics_of(found: dict[str, Any]) -> dict[str, float]:
                 _interval(metrics, f'{name}_over_{other}_{end}', apart)
     for name, one in found['critics'].items():
         for key in ('auc', 'slope', 'correlation', 'spread', 'v_slope', 'v_error'):
-            metrics[f'{name}_{key}'] = one[key]
+            if one[key] is not None:
+                metrics[f'{name}_{key}'] = one[key]
     metrics['seeds'], metrics['episodes'] = found['seeds'], found['episodes']
     return metrics
 

@@ -27,8 +27,7 @@ def main() -> int:
     """Run the benchmark."""
     settings = {}
     if quick():
-        settings = TINY | {'methods': [
-            'hg_dagger', 'lwd_online', 'filtered_same', 'recap_offline', 'shuffled']}
+        settings = TINY | {'methods': ['lwd_online', 'filtered_same']}
     protocol = load(find_protocol(os.environ.get('PROTOCOL', 'table')), settings)
     return report('table', metrics_of(compare(protocol)), {} if quick() else _BARS)
 

@@ -221,6 +221,18 @@ def test_a_critic_of_other_data_cannot_choose(whole, tmp_path):
         from_folder(whole.cell('hg_dagger', 0) / POLICY, 0, best_of=2, critic=tmp_path / CRITIC)
 
 
+def test_policies_may_see_images(tmp_path):
+    train_config = changed(changed(SMALL.train, 'policy.observation', 'cameras'),
+                           'policy.image_size', 32)
+    layout = Layout(tmp_path, replace(
+        SFT_ONLY, pool=replace(SMALL.pool, hours=0.001), budget=SMALL.budget,
+        train=changed(train_config, 'policy.cameras', ('head',))))
+    assert schedule.run(layout, processes=1, here=True) == {}
+    policy, _, card = load_policy(layout.cell('sft', 0) / POLICY)
+    assert card.observation == policy.config.observation == 'cameras'
+    assert output.write(layout)['variants']['noise 1, best of 1']['sft']['seeds'] == [0]
+
+
 def _children(pid):
     return [int(text) for text in
             Path(f'/proc/{pid}/task/{pid}/children').read_text().split()]

@@ -161,13 +161,13 @@ def _critics(layout: Layout, methods: list[Method]) -> dict[str, Any]:
         figures = [critic_figures([Branch(**one) for one in file['branches']])
                    for file in files if file is not None]
         if figures:
-            # Python's JSON writes what no state could tell as NaN.
             found[method.name] = {
-                'seeds': len(figures), **{key: _nanmean([one[key] for one in figures])
+                'seeds': len(figures), **{key: _known_mean([one[key] for one in figures])
                                           for key in figures[0]}}
     return found
 
 
-def _nanmean(values: list[float]) -> float:
+def _known_mean(values: list[float]) -> float | None:
+    """Return the mean of what is known; None if no state could tell anything."""
     known = [value for value in values if np.isfinite(value)]
-    return float(np.mean(known)) if known else float('nan')
+    return float(np.mean(known)) if known else None

@@ -100,11 +100,12 @@ class Rounds:
         """Return the offline data and those of the rounds so far."""
         source = self._method.data_of or self._method.name
         with Catalogue(self._folder / 'replay') as catalogue:
-            catalogue.add_folder(self._layout.pool, origin='offline')
-            for one in range(number + 1):
-                catalogue.add_folder(
-                    self._layout.cell(source, self._seed) / ROUNDS / str(one) / EPISODES,
-                    origin='online')
+            # Later rounds find there what was trained on before.
+            if number == 0:
+                catalogue.add_folder(self._layout.pool, origin='offline')
+            catalogue.add_folder(
+                self._layout.cell(source, self._seed) / ROUNDS / str(number) / EPISODES,
+                origin='online')
             snapshot = catalogue.snapshot()
         return Replay(snapshot, policy_config(config), engine, config.lwd.td, seed=config.seed,
                       previous=previous)

@@ -223,7 +223,8 @@ class _Fleet:
             return
         store = self.folder / 'replay'
         with Catalogue(store) as catalogue:
-            catalogue.add_folder(self._layout.pool, origin='offline')
+            if this.number == 0:
+                catalogue.add_folder(self._layout.pool, origin='offline')
             for number in episodes:
                 catalogue.add_folder(
                     self.folder / 'episodes' / self._name(number), origin='online')

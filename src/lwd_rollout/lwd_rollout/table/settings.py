@@ -6,7 +6,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from lwd_learner.training import TrainConfig
 from lwd_rollout.errors import TableError
@@ -66,4 +66,4 @@ def changed(config: T, name: str, value: Any) -> T:
             f'; it has settings of its own: {", ".join(one.name for one in fields(inner))}'
             if is_dataclass(inner) else ''))
     new = {first: changed(inner, rest, value) if rest else value}
-    return replace(config, **new)  # type: ignore[type-var]  T is a dataclass
+    return cast('T', replace(cast('Any', config), **new))
