@@ -4,7 +4,7 @@
 import sys
 from pathlib import Path
 
-from test_table_cells import SFT_ONLY
+from small_table import SFT_ONLY
 
 from lwd_rollout.table.layout import Layout
 from lwd_rollout.table.schedule import run

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from lwd_learner.engine import EngineConfig
 from lwd_learner.trainer import TrainerConfig
 from lwd_learner.training import TrainConfig
@@ -39,3 +41,8 @@ SMALL = TableProtocol(
     online=Online(rounds=2, episodes=1, operator_share=0.5),
     testing=Trials(episodes=2, noises=(1.0,), best_of=(1, 2)),
     branching=Branching(states=1, chunks=2), train=_train())
+SFT_ONLY = replace(
+    SMALL, methods=('sft',), budget=replace(SMALL.budget, reference=200),
+    testing=replace(SMALL.testing, episodes=1, best_of=(1,)),
+    train=changed(SMALL.train, 'trainer.checkpoint_every', 10))
+"""Enough updates that it can be killed in their midst."""

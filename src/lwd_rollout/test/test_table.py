@@ -32,6 +32,7 @@ from lwd_rollout.table.settings import changed, of_cell
 ALL = replace(SMALL, methods=(), seeds=2)
 
 
+@pytest.mark.timeout(600)
 def test_every_method_has_the_same_updates():
     """Offline all but the reference, and in each online round all of them."""
     for method in METHODS.values():
