@@ -12,6 +12,7 @@ from typing import NoReturn
 from rich.console import Console
 
 from lwd_bringup.commands import (
+    bench,
     card,
     catalog,
     evaluate,
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog='lwd', description='A fleet of Agibot G1 robots that learns while it is deployed.')
     commands = parser.add_subparsers(required=True, metavar='COMMAND')
-    for group in (loop, run, tell, pool, exchange, evaluate, train, card, plot, view, spool,
+    for group in (loop, run, tell, pool, exchange, evaluate, train, bench, card, plot, view, spool,
                   catalog, keys, policy, lineage):
         group.add(commands)
     options = parser.parse_args(arguments)

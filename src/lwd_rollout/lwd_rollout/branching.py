@@ -57,6 +57,8 @@ class BranchPlan:
     first_seed: int = 0
     latest: float = 0.7
     """States lie anywhere in the first part of an episode's usual length."""
+    value_range: tuple[float, float] = (-0.1, 1.1)
+    """Values of the first and the last atom of the critic's V, if it is a distribution."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,10 @@ class Branch:
     q: float
     outcome: float
     """The task's score at the end, mean over the continuations."""
+    v: float = float('nan')
+    """Mean of V in the state."""
+    success: float = float('nan')
+    """Part of the continuations that succeeded: what V is an estimate of."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +113,7 @@ def branch(
             for seed in seeds(plan.split, plan.first_seed, plan.states)]
     found: list[Branch] = []
     with workers(processes) as pool:
-        futures = [pool.submit(_state, *job) for job in jobs]
+        futures = [pool.submit(branches_of, *job) for job in jobs]
         for done, future in enumerate(as_completed(futures), start=1):
             found += future.result()
             progress(done, len(jobs))
@@ -154,6 +160,7 @@ class _BranchController:
     def __init__(
         self, world: World, policy: FlowPolicy, runtime: RuntimeConfig, critic: Critic, *,
         seed: int, at: int, candidate: int, continuation: int,
+        value_range: tuple[float, float],
     ) -> None:
         self._world, self._policy, self._critic = world, policy, critic
         self._runtime = runtime
@@ -162,7 +169,8 @@ class _BranchController:
         self._number = -1
         self._chunk: Array = np.zeros((0, 16))
         self._step = 0
-        self.q = float('nan')
+        self._value_range = value_range
+        self.q = self.v = float('nan')
 
     def interrupted(self) -> None:
         """Never: nobody takes over here."""
@@ -188,20 +196,41 @@ class _BranchController:
         actions = sampler.actions(seen)
         if self._number == self._at:
             self.q = float(self._critic.rank(seen, actions[:, None])[0, 0])
+            self.v = mean_value(self._critic, seen, self._value_range)
         commands = self._policy.actions.decode(actions, seen.sent)
         return commands[0].double().numpy()
 
 
-def _state(plan: BranchPlan, task: str, seed: int) -> list[Branch]:
+def mean_value(critic: Critic, seen: Seen, value_range: tuple[float, float]) -> float:
+    """Return the mean of V of one observation: of its atoms, or the value that it is.
+
+    Args:
+        critic: Whose V.
+        seen: One observation.
+        value_range: Values of the first and the last atom.
+    """
+    with torch.no_grad():
+        out = critic.values(seen).float()[0]
+    if len(out) == 1:
+        return float(out[0])
+    return float(torch.softmax(out, dim=0) @ torch.linspace(*value_range, len(out)))
+
+
+def branches_of(plan: BranchPlan, task: str, seed: int) -> list[Branch]:
+    """Return the branches of one state; none if the episode is over before it is reached."""
     torch.set_num_threads(1)
     policy, runtime, _ = load_policy(plan.policy)
     critic = load_critic(plan.critic)
+    seen = policy.config
+    setting = Setting(
+        task, plan.distribution, image_size=seen.image_size,
+        cameras=seen.cameras if seen.observation == 'cameras' else ())
     usual = tasks.get(task).time_limit * plan.latest
     rng = np.random.default_rng([seed, 5])
-    at = int(rng.integers(0, max(1, round(usual * 30 / policy.config.horizon / 2))))
+    at = int(rng.integers(0, max(1, round(usual * 30 / seen.horizon / 2))))
     found = []
     for candidate in range(plan.chunks):
-        outcomes, q = [], float('nan')
+        outcomes, successes, q, v = [], [], float('nan'), float('nan')
         for continuation in range(plan.continuations):
             made: list[_BranchController] = []
 
@@ -210,15 +239,17 @@ def _state(plan: BranchPlan, task: str, seed: int) -> list[Branch]:
                      made: list[_BranchController] = made) -> _BranchController:
                 made.append(_BranchController(
                     world, policy, runtime, critic, seed=seed, at=at, candidate=candidate,
-                    continuation=continuation))
+                    continuation=continuation, value_range=plan.value_range))
                 return made[0]
 
-            outcome = run_episode(Setting(task, plan.distribution), seed, make)
-            q = made[0].q
-            outcomes.append(
-                1.0 if outcome.verdict.terminal is Terminal.SUCCESS else outcome.verdict.score)
+            outcome = run_episode(setting, seed, make)
+            q, v = made[0].q, made[0].v
+            success = outcome.verdict.terminal is Terminal.SUCCESS
+            successes.append(float(success))
+            outcomes.append(1.0 if success else outcome.verdict.score)
         if np.isnan(q):
             # The episode was over before the state was reached: it has nothing to tell.
             return []
-        found.append(Branch(task, seed, candidate, q, float(np.mean(outcomes))))
+        found.append(Branch(task, seed, candidate, q, float(np.mean(outcomes)), v,
+                            float(np.mean(successes))))
     return found

@@ -12,3 +12,7 @@ class PoolError(RolloutError):
 
 class EvaluationError(RolloutError):
     """An evaluation that cannot be done as asked."""
+
+
+class TableError(RolloutError):
+    """A comparison of methods that cannot be begun, gone on with or shown."""

@@ -16,6 +16,7 @@ from g1_sim.world import World
 from lwd_actor.action_queue import ActionQueue, Chunk
 from lwd_msgs.msg import ControlStep
 from lwd_policy import observation as policy_observation
+from lwd_policy.critic import Critic
 from lwd_policy.errors import PolicyError
 from lwd_policy.observation import Observation as Seen
 from lwd_policy.policy import FlowPolicy
@@ -93,21 +94,45 @@ def _loaded(folder: str) -> tuple[FlowPolicy, RuntimeConfig, str]:
 
 
 @functools.lru_cache(maxsize=4)
-def _critic(folder: str) -> Ranker:
+def _critic(folder: str) -> Critic:
     return load_critic(Path(folder))
+
+
+def _check_alike(
+    policy: FlowPolicy, critic: Critic, folder: Path, critic_folder: Path,
+) -> None:
+    own, other = policy.actions.state_dict(), critic.actions.state_dict()
+    if own.keys() != other.keys() or not all(torch.equal(own[name], other[name]) for name in own):
+        raise RolloutError(
+            f'the critic of {critic_folder} normalises actions '
+            f'otherwise than the policy of {folder}: it cannot choose among its chunks; take a '
+            'critic that was trained on the same data')
 
 
 def from_folder(
     folder: Path, seed: int, *, noise: float = 1.0, best_of: int = 1,
+    critic: Path | None = None,
 ) -> PolicyMaker:
-    """Return what makes the controller of a policy on disk; its critic lies beside it.
+    """Return what makes the controller of a policy on disk.
+
+    Args:
+        folder: Of the policy.
+        seed: Of the flow's noise.
+        noise: Standard deviation of the flow's initial noise.
+        best_of: Chunks among which a critic chooses.
+        critic: Its folder; the one beside the policy by default.
 
     Raises:
-        RolloutError: The policy or, for best_of, its critic cannot be loaded.
+        RolloutError: The policy or, for best_of, the critic cannot be loaded, or they mean
+            different things by the same numbers of an action.
     """
     try:
         policy, runtime, version = _loaded(str(folder))
-        ranker = _critic(str(folder.parent / CRITIC)) if best_of > 1 else None
+        ranker = None
+        if best_of > 1:
+            ranker = _critic(str(critic or folder.parent / CRITIC))
+            if critic is not None:
+                _check_alike(policy, ranker, folder, critic)
         options = RuntimeConfig(**{**vars(runtime), 'noise': noise, 'best_of': best_of})
     except PolicyError as error:
         raise RolloutError(str(error)) from error
