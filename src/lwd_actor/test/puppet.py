@@ -86,6 +86,9 @@ class Puppet:
         before = self.proposals.get(self.number)
         if before is not None:
             self._close(before)
+            # As in the 29 ms that a robot leaves for it.
+            self.graph.until(lambda: self.node.control.tick >= self.number,
+                             f'word of tick {self.number}')
         self.number += 1
         self.now += PERIOD
         if 'joint_states' not in self.silent:
@@ -117,6 +120,8 @@ class Puppet:
             ControlStep.SOURCE_POLICY if len(proposal.positions) else ControlStep.SOURCE_HOLD))
         if len(proposal.positions) and self.source is None:
             self.command = np.array(proposal.positions)
+            step.policy_version = proposal.policy_version
+            step.chunk_id, step.chunk_index = proposal.chunk_id, proposal.chunk_index
         executed = ExecutedCommand(tick=self.number, joint_names=list(COMMAND_NAMES),
                                    positions=array.array('d', self.command))
         if 'executed_command' not in self.silent:

@@ -21,6 +21,8 @@ from lwd_ros.qos import RECORD
 
 EYES = {'observation': 'cameras', 'image_size': SIZE, 'cameras': ('head', 'left_wrist')}
 HEAD = 'head/image_raw/compressed'
+# Only a test that fails waits so long.
+LONG = 300.0
 
 
 @pytest.fixture
@@ -85,7 +87,7 @@ def test_a_policy_that_thinks_too_long_is_waited_for_in_hold(puppet, policy):
     gate, infer = threading.Event(), found.node.pilot.policy.infer
 
     def slow(observation, committed):
-        gate.wait(30.0)
+        gate.wait(LONG)
         return infer(observation, committed)
 
     found.settle()
@@ -327,7 +329,7 @@ def test_starving_is_said_with_the_time_of_an_inference(puppet, policy):
     gate, infer = threading.Event(), found.node.pilot.policy.infer
 
     def slow(observation, committed):
-        gate.wait(30.0)
+        gate.wait(LONG)
         return infer(observation, committed)
 
     found.node.pilot.policy.infer = slow
