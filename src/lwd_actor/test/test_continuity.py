@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pilot and arbiter together: late, early and lost answers lose the robot no action.
 
-A policy that always goes on from where it sees the robot tells on every miscount: the robot moves by
-one step a tick, or stands, and by two only where an action was skipped.
+A policy that always goes on from where it sees the robot tells on every miscount: the robot moves
+by one step a tick, or stands, and by two only where an action was skipped.
 """
 
 import itertools

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from fake_robot import HEAD, STREAMS, FakeRobot
 
-from lwd_actor.episodes import EpisodeRules, Episodes, Phase
+from lwd_actor.episode_feed import EpisodeRules
+from lwd_actor.episode_life import Phase
+from lwd_actor.episodes import Episodes
 from lwd_actor.errors import EpisodeError, RecordingError
 from lwd_actor.recording.sink import Sink
 from lwd_actor.recording.spool import Spool

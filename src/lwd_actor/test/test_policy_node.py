@@ -82,6 +82,19 @@ def test_chunks_follow_each_other_without_a_gap_or_a_leap(puppet, policy, chunki
     assert found.health().level == OK
 
 
+def test_an_action_that_came_too_late_is_given_in_the_next_tick(puppet, policy):
+    found = started(puppet, policy)
+    *_, before, late = found.play(4)
+    # The arbiter stood in with what it had.
+    found.proposals[found.number] = before
+    again = found.tick()
+    assert (again.chunk_id, again.chunk_index) == (late.chunk_id, late.chunk_index)
+    assert again.positions == late.positions
+    assert found.tick().chunk_index == late.chunk_index + 1
+    values = found.health().values
+    assert (values['repeated actions'], values['skipped actions']) == (1, 0)
+
+
 def test_a_policy_that_thinks_too_long_is_waited_for_in_hold(puppet, policy):
     found = started(puppet, policy)
     gate, infer = threading.Event(), found.node.pilot.policy.infer
