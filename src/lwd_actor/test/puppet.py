@@ -140,6 +140,10 @@ class Puppet:
 
         self.graph.until(quiet, 'an inference')
 
+    def heard(self):
+        """Wait until the node knows what was executed last."""
+        self.graph.until(lambda: self.node.feed.executed.tick == self.number - 1, 'news')
+
     def play(self, count):
         """Play ticks, never faster than the policy thinks; returns its proposals."""
         found = []
