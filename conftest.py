@@ -43,5 +43,5 @@ def _claimed(claim: socket.socket) -> int:
             continue
         return domain
     raise RuntimeError(
-        f'all ROS domains from {_FIRST} to {_FIRST + _COUNT - 1} are in use by other tests on this '
-        'machine; wait for them, or end them')
+        f'all ROS domains from {_FIRST} to {_FIRST + _COUNT - 1} are in use by other tests on '
+        'this machine; wait for them, or end them')
