@@ -25,7 +25,7 @@ from lwd_bringup.errors import BringupError
 from lwd_bringup.nodes import NodeSpec, executable
 
 _STOP_SECONDS = 12
-_START_SECONDS = 60
+_START_SECONDS = 10
 _PR_SET_PDEATHSIG = 1
 
 

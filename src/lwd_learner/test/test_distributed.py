@@ -28,7 +28,7 @@ def _train(folder, processes):
 
 
 # Three processes import PyTorch here; on a busy machine that alone takes a while.
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(600)
 def test_two_processes_do_what_one_does(tmp_path):
     one, two = (_train(tmp_path / str(processes), processes) for processes in (1, 2))
     assert one.keys() == two.keys()
