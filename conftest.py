@@ -7,6 +7,8 @@ import importlib
 import importlib.util
 import itertools
 import os
+import socket
+from collections.abc import Iterator
 
 import pytest
 
@@ -22,8 +24,24 @@ _domains = itertools.count(os.getpid() % _COUNT)
 
 
 @pytest.fixture
-def ros_domain(monkeypatch: pytest.MonkeyPatch) -> int:
-    """Return a ROS domain that no other test of this run uses, set for child processes too."""
-    domain = _FIRST + next(_domains) % _COUNT
-    monkeypatch.setenv('ROS_DOMAIN_ID', str(domain))
-    return domain
+def ros_domain(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """Yield a ROS domain that no other test on this machine uses, for child processes too."""
+    with socket.socket(socket.AF_UNIX) as claim:
+        domain = _claimed(claim)
+        monkeypatch.setenv('ROS_DOMAIN_ID', str(domain))
+        yield domain
+
+
+def _claimed(claim: socket.socket) -> int:
+    """Return the next free domain; nobody else gets it until the socket is closed."""
+    for _ in range(_COUNT):
+        domain = _FIRST + next(_domains) % _COUNT
+        try:
+            # Of no folder, and gone with its process, whatever ends that.
+            claim.bind(f'\0lwd-test-domain-{domain}')
+        except OSError:
+            continue
+        return domain
+    raise RuntimeError(
+        f'all ROS domains from {_FIRST} to {_FIRST + _COUNT - 1} are in use by other tests on '
+        'this machine; wait for them, or end them')

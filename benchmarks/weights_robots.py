@@ -22,7 +22,7 @@ from rclpy.parameter import Parameter
 
 from lwd_actor.policies import flow_file
 from lwd_actor.receiver_node import ReceiverNode
-from lwd_actor.reception.receiver import Judge
+from lwd_actor.reception.judge import Judge
 from lwd_msgs.msg import ActionChunk
 from lwd_policy import weights
 from lwd_policy.shelf import Shelf

@@ -101,7 +101,7 @@ def test_live_bag_and_sampler_are_the_same(tmp_path, station, observation):
                      if tick.reset_count == reset_count), None)
 
     station.until(lambda: first() is not None and station.executed
-                  and station.executed[-1].tick >= first() + STEPS, 'the episode', patience=90.0)
+                  and station.executed[-1].tick >= first() + STEPS, 'the episode')
     ticks = range(first(), first() + STEPS)
 
     ends = [next(tick for tick in station.ticks if tick.tick == number)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The simulated robot and its expert as processes under the supervisor, over a real ROS graph."""
 
+import itertools
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ import numpy as np
 import psutil
 import pytest
 import rclpy
+from rclpy.qos import QoSProfile
 
 from g1_driver.clock import VirtualClock
 from g1_driver.commands import Command
@@ -25,15 +27,18 @@ from lwd_bringup.nodes import environment, plan
 from lwd_bringup.supervise import Supervised
 from lwd_msgs.msg import ControlStep, ExecutedCommand, Tick
 from lwd_msgs.srv import Reset
-from lwd_ros.qos import RECORD
 
-PATIENCE = 60.0
+# Only a test that fails waits so long.
+PATIENCE = 200.0
+# Lockstep waits for nobody who only listens: a whole episode may queue up on a busy machine.
+EVERY = QoSProfile(depth=5000)
+pytestmark = pytest.mark.timeout(900)
 
 
 def settings(domain, **more):
     config = load_robot('sim_robot', {
         'expert': True, 'domain': domain, 'driver.mode': 'lockstep', 'driver.cameras.names': [],
-        'driver.lockstep_timeout': 8.0, **more})
+        'driver.lockstep_timeout': 30.0, **more})
     return config, environment(config)
 
 
@@ -49,10 +54,10 @@ class Listener:
         self.node = rclpy.create_node('listener', namespace='/g1_01')
         self.executed, self.ticks = [], []
         self.node.create_subscription(
-            ExecutedCommand, 'executed_command', self.executed.append, RECORD)
-        self.node.create_subscription(Tick, 'tick', self.ticks.append, RECORD)
+            ExecutedCommand, 'executed_command', self.executed.append, EVERY)
+        self.node.create_subscription(Tick, 'tick', self.ticks.append, EVERY)
         self.steps = []
-        self.node.create_subscription(ControlStep, 'control_step', self.steps.append, RECORD)
+        self.node.create_subscription(ControlStep, 'control_step', self.steps.append, EVERY)
         self.reset = self.node.create_client(Reset, 'reset')
 
     def until(self, condition):
@@ -63,13 +68,6 @@ class Listener:
 
     def driven(self):
         return self.steps and self.steps[-1].source == ControlStep.SOURCE_EXPERT
-
-    def drain(self):
-        """Take what is still queued."""
-        count = -1
-        while count != len(self.ticks) + len(self.executed):
-            count = len(self.ticks) + len(self.executed)
-            rclpy.spin_once(self.node, timeout_sec=0.1)
 
     def close(self):
         self.node.destroy_node()
@@ -132,18 +130,18 @@ def test_a_killed_driver_comes_back_and_nothing_is_left_behind(listener, ros_dom
     config, variables = settings(ros_domain)
     supervised = Supervised(plan(config), tmp_path, environment=variables)
     with supervised.running():
-        listener.until(lambda: listener.executed)
+        listener.until(lambda: listener.ticks and listener.ticks[-1].tick > 0)
         supervisor = supervised.pid
         driver = next(child for child in alive_below(supervisor)
                       if 'g1_driver/driver' in ' '.join(child.cmdline()))
         driver.kill()
-        driver.wait(10)
-        listener.drain()
-        listener.ticks.clear()
-        listener.until(lambda: listener.ticks)
+        driver.wait(PATIENCE)
+        # Another driver counts anew; what comes late of the killed one goes on counting.
+        listener.until(lambda: any(
+            after.tick < before.tick for before, after in itertools.pairwise(listener.ticks)))
         children = alive_below(supervisor)
         assert len(children) == 3
-    _, alive = psutil.wait_procs(children, timeout=10)
+    _, alive = psutil.wait_procs(children, timeout=PATIENCE)
     assert alive == []
     assert not psutil.pid_exists(supervisor)
 
@@ -161,8 +159,8 @@ def test_up_leaves_nothing_behind_whatever_ends_it(tmp_path, ros_domain, number)
         children = alive_below(process.pid)
         assert len(children) == 2
         process.send_signal(number)
-        assert process.wait(60) == (-number if number == signal.SIGKILL else 130)
-        _, alive = psutil.wait_procs(children, timeout=30)
+        assert process.wait(PATIENCE) == (-number if number == signal.SIGKILL else 130)
+        _, alive = psutil.wait_procs(children, timeout=PATIENCE)
         assert alive == []
     finally:
         for left in [*psutil.Process(process.pid).children(recursive=True), process] if (
@@ -174,7 +172,7 @@ def test_a_demo_of_two_episodes_leaves_its_results(tmp_path):
     finished = subprocess.run(
         [sys.executable, '-m', 'lwd_bringup.cli', 'expert', '--episodes', '2', '--dir',
          str(tmp_path)],
-        capture_output=True, text=True, timeout=110, env={**os.environ, 'COLUMNS': '200'})
+        capture_output=True, text=True, timeout=600, env={**os.environ, 'COLUMNS': '200'})
     assert finished.returncode == 0, finished.stdout + finished.stderr
     summary = json.loads((tmp_path / 'summary.json').read_text())
     assert summary['episodes'] == 2

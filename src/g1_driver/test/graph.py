@@ -12,7 +12,8 @@ from rclpy import try_shutdown
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.parameter import Parameter
 
-PATIENCE = 20.0
+# Only a test that fails waits so long.
+PATIENCE = 120.0
 
 
 class Graph:
@@ -70,14 +71,19 @@ class Graph:
         return heard
 
     def until(self, condition, what='a condition', patience=PATIENCE):
-        """Wait for messages to make a condition true; it must not call services."""
+        """Wait for messages to make a condition true, and return what it found.
+
+        It must not call services. What comes meanwhile may be out of date at once: look for a
+        message, not at the last one.
+        """
         end = time.monotonic() + patience
         with self._changed:
-            while not condition():
+            while not (found := condition()):
                 left = end - time.monotonic()
                 assert left > 0, f'{what} did not come true in {patience:g} s'
                 # Also looks without a message: for what nodes know without saying it.
                 self._changed.wait(min(left, 0.1))
+            return found
 
     def call(self, kind, name, request=None):
         client = self.client.create_client(kind, name)

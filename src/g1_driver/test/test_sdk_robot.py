@@ -75,17 +75,17 @@ def test_a_silent_robot_is_a_fault(sdk, monkeypatch):
 
 
 def test_a_state_that_stands_still_is_a_fault(sdk):
-    robot = connected(SdkConfig(stale_after=0.05))
+    robot = connected(SdkConfig(stale_after=1.0))
     robot.read_state()
     sdk.world.frozen = True
     robot.read_state()
-    until = time.monotonic() + 5.0
+    until = time.monotonic() + 60.0
 
     def read_on():
         while time.monotonic() < until:
             robot.read_state()
 
-    with pytest.raises(RobotFaultError, match=r'not changed its stamp .* the limit is 0\.05 s'):
+    with pytest.raises(RobotFaultError, match=r'not changed its stamp .* the limit is 1\.0 s'):
         read_on()
 
 

@@ -3,7 +3,10 @@
 
 Between the look at the robot that a chunk is inferred from and the moment when it is there, the
 robot has gone on with the last chunk. How far is not estimated here but counted: in actions that
-were really taken from the queue.
+were taken from the queue, and where it is known, in those that the robot was really given.
+
+All chunks since the last `clear` lie on one line of actions: a chunk's first one stands where the
+robot was when it was looked at.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ PATIENCE = 6
 """Ticks for which the last action stands in for one that is missing: 0.2 s."""
 FADE = 6
 """Ticks over which what is left of a step between two chunks fades out."""
+_REMEMBERED = 8
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,8 @@ class Mark:
     """A moment in the queue: that of the observation of a chunk to come."""
 
     generation: int
-    taken: int
+    place: int
+    """On the line: of the first action that the robot has not done."""
     left: Array
     """(R, 16) what was still to be played, the mark's own tick first."""
 
@@ -71,18 +76,28 @@ class ActionQueue:
         """
         self._patience, self._fade = patience, fade
         self._generation = 0
-        self._taken = 0
+        self._place = 0
         self.starved = 0
         """Ticks without an action of their own since it was made, while there had been one."""
+        self.repeated = 0
+        """Ticks in which the robot was given an action again: an answer was late, or padded."""
+        self.skipped = 0
+        """Actions that the robot was never given, though later ones of their chunk."""
         self.clear()
 
     def clear(self) -> None:
         """Forget everything, as when somebody else was in control; older marks are void."""
         self._generation += 1
         self._chunk = Chunk(np.zeros((0, 16)))
-        self._next = 0
+        self._origin = self._done = self._place
+        # Where chunks begin on the line, by number; the robot may still be given the last one's.
+        self._origins: dict[int, int] = {}
         self._last: Action | None = None
         self._padded = 0
+
+    @property
+    def _next(self) -> int:
+        return self._place - self._origin
 
     @property
     def left(self) -> int:
@@ -101,15 +116,40 @@ class ActionQueue:
 
     def mark(self) -> Mark:
         """Return the present moment, to be given back with the chunk that is inferred from it."""
-        return Mark(self._generation, self._taken, self._chunk.commands[self._next:])
+        return Mark(self._generation, self._place, self._chunk.commands[self._next:])
 
     def delay(self, mark: Mark) -> int:
         """Return how many actions were taken since a mark, its own tick's included."""
-        return self._taken - mark.taken
+        return self._place - mark.place
+
+    def followed(self, chunk: int, index: int) -> None:
+        """Take which action the robot was given in a tick, as the arbiter says; tick by tick.
+
+        Others than of this line are passed over.
+        """
+        origin = self._origins.get(chunk)
+        if origin is None:
+            return
+        before, self._done = self._done, origin + index + 1
+        self.repeated += self._done <= before
+        self.skipped += max(0, self._done - before - 1)
+
+    def resume(self) -> None:
+        """Go on behind what the robot was given last; only if that is known of the last tick.
+
+        An answer that came too late was not followed in its tick: its action is still to be done.
+        """
+        self._place = max(self._done, self._origin)
 
     def replace(self, chunk: Chunk) -> None:
         """Play a chunk from its first action on: it was inferred while nothing moved on."""
-        self._chunk, self._next, self._padded = chunk, 0, 0
+        self._begin(chunk, self._place)
+
+    def _begin(self, chunk: Chunk, origin: int) -> None:
+        self._chunk, self._origin, self._padded = chunk, origin, 0
+        self._origins[chunk.number] = origin
+        while len(self._origins) > _REMEMBERED:
+            del self._origins[next(iter(self._origins))]
 
     def merge(self, chunk: Chunk, mark: Mark, *, blend: int = 0) -> bool:
         """Go over to a chunk that was inferred while the last one was played.
@@ -133,13 +173,15 @@ class ActionQueue:
             return False
         fixed = min(chunk.fixed, len(mark.left))
         commands = chunk.commands.copy()
-        commands[:fixed] = mark.left[:fixed]
-        if blend and len(mark.left):
-            self._mix(commands, mark.left, at, blend)
-        elif len(mark.left):
-            self._join(commands, chunk.commands, mark.left, max(at, fixed))
-        self._chunk = Chunk(commands, chunk.number, chunk.version, fixed)
-        self._next, self._padded = at, 0
+        if len(mark.left):
+            # Also those that were taken: the robot may turn out not to have been given them.
+            seam = max(at, 0 if blend else fixed)
+            commands[:seam] = mark.left[np.minimum(np.arange(seam), len(mark.left) - 1)]
+            if blend:
+                self._mix(commands, mark.left, at, blend)
+            else:
+                self._join(commands, chunk.commands, mark.left, seam)
+        self._begin(Chunk(commands, chunk.number, chunk.version, fixed), mark.place)
         return True
 
     def _join(self, commands: Array, free: Array, old: Array, seam: int) -> None:
@@ -167,8 +209,8 @@ class ActionQueue:
         if self.left:
             self._last = Action(self._chunk.commands[self._next], self._chunk.number, self._next,
                                 self._chunk.version, padded=False)
-            self._next += 1
-            self._taken += 1
+            self._place += 1
+            self._padded = 0
             return self._last
         if self._last is None:
             return None

@@ -54,7 +54,7 @@ class ArbiterNode(Node):
         self._pending: Tick | None = None
         self._tick = -1
         self._stopped_at: int | None = None
-        self._refused = ''
+        self._refused = self._contested = ''
         self._answered = 0
         self._commands = self.create_publisher(JointTrajectory, 'joint_command', COMMAND)
         self._steps = self.create_publisher(ControlStep, 'control_step', RECORD)
@@ -156,9 +156,13 @@ class ArbiterNode(Node):
         self.get_logger().info(f'in control: {after.name.lower()}, before: {before.name.lower()}')
 
     def _look_around(self) -> None:
+        self._contested = ''
         for name in (_TELEOP, _POLICY):
-            self._rendezvous.expect(
-                name, self.count_publishers(self.resolve_topic_name(f'{name}_command')) > 0)
+            topic = self.resolve_topic_name(f'{name}_command')
+            count = self.count_publishers(topic)
+            self._rendezvous.expect(name, count > 0)
+            if count > 1:
+                self._contested = f'{count} publishers on {topic}; stop all but one'
 
     def _health(self) -> Health:
         values = {
@@ -166,8 +170,8 @@ class ArbiterNode(Node):
             'answered': self._answered,
             **{f'{name} waited for in vain': count
                for name, count in self._rendezvous.missed.items()}}
-        if self._refused:
-            return Health(ERROR, self._refused, values)
+        if self._contested or self._refused:
+            return Health(ERROR, self._contested or self._refused, values)
         if self._rendezvous.silent:
             return Health(
                 WARN, f'{", ".join(self._rendezvous.silent)} does not answer ticks', values)

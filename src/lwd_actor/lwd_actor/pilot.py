@@ -65,8 +65,15 @@ class Pilot:
         self.queue.clear()
         self._mark = None
 
-    def tick(self) -> bool:
-        """Begin a tick; returns whether the policy is to be shown what there is to see at it."""
+    def tick(self, unknown: int = 0) -> bool:
+        """Begin a tick; returns whether the policy is to be shown what there is to see at it.
+
+        Args:
+            unknown: Of how many ticks before this one `queue.followed` has not told yet; below 0
+                if it has told of this one.
+        """
+        if unknown <= 0:
+            self.queue.resume()
         if self._worker is not None:
             answer = self._worker.take()
             if answer is not None:
@@ -77,6 +84,10 @@ class Pilot:
         horizon = self.policy.horizon
         execute = self.config.execute or (horizon if self._worker is None else horizon // 3)
         if self.queue.left and self.queue.taken < min(execute, horizon):
+            return False
+        if self._worker is not None and unknown and self.queue.left > self._forecast():
+            # The chunk's first action would stand in a place that is guessed; the next tick's need
+            # not.
             return False
         self._mark = self.queue.mark()
         return True

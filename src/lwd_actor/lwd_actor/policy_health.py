@@ -57,7 +57,9 @@ class PolicyHealth:
         values: dict[str, object] = {
             'running version': '' if pilot.policy is None else pilot.policy.version,
             'loading': supply.loading, 'chunks': pilot.chunks, **counts,
-            'starved ticks': pilot.queue.starved, 'delay (ticks)': max(pilot.delays, default=0),
+            'starved ticks': pilot.queue.starved, 'repeated actions': pilot.queue.repeated,
+            'skipped actions': pilot.queue.skipped,
+            'delay (ticks)': max(pilot.delays, default=0),
             **{f'refused {name}': reason for name, reason in supply.refused.items()}}
         if pilot.times:
             values['inference p50 (ms)'] = round(1e3 * pilot.seconds(0.5), 1)

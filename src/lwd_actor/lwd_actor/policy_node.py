@@ -72,6 +72,8 @@ class PolicyNode(Node):
     def _on_step(self, message: ControlStep) -> None:
         self.control.decided(
             message.tick, message.source, proposed=message.tick in self._proposed)
+        if message.source == ControlStep.SOURCE_POLICY:
+            self.pilot.queue.followed(message.chunk_id, message.chunk_index)
         self._proposed = {tick for tick in self._proposed if tick > message.tick}
         self._on_arrival()
 
@@ -115,7 +117,7 @@ class PolicyNode(Node):
                 self._trouble = contested or self._trouble
                 self._answer(None)
                 return
-            self._wants_sight = self.pilot.tick()
+            self._wants_sight = self.pilot.tick(tick.tick - 1 - self.control.tick)
         if self._wants_sight:
             self._show()
             if self._lockstep and self._wants_sight:

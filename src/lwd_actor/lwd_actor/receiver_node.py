@@ -8,10 +8,8 @@ infers, so that no tick waits for a download, a hash or a canary.
 from __future__ import annotations
 
 import os
-import re
 import sys
 import threading
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +21,14 @@ from std_srvs.srv import Trigger
 
 from lwd_actor.errors import ReceptionError
 from lwd_actor.proposal import Source
-from lwd_actor.reception.faults import FaultConfig, FaultWatch
-from lwd_actor.reception.messages import manifest_of
-from lwd_actor.reception.receiver import Judge, Receiver, ReceiverConfig, Request
-from lwd_actor.reception.trial import Trial, TrialConfig
+from lwd_actor.receiver_config import ReceiverNodeConfig, rank_of
+from lwd_actor.receiver_health import health
+from lwd_actor.reception.faults import FaultWatch
+from lwd_actor.reception.judge import Judge
+from lwd_actor.reception.messages import MANIFEST, manifest_of
+from lwd_actor.reception.receiver import Receiver
+from lwd_actor.reception.request import Request
+from lwd_actor.reception.trial import Trial
 from lwd_msgs.msg import (
     ActionChunk,
     ControlStep,
@@ -39,13 +41,13 @@ from lwd_msgs.srv import FetchParts, RollbackPolicy
 from lwd_policy.errors import PolicyError, ShelfError
 from lwd_policy.shelf import ShelfWriter
 from lwd_policy.signature import TrustedKeys
-from lwd_ros.diagnostics import ERROR, OK, WARN, Diagnostics, Health
+from lwd_ros.diagnostics import Diagnostics, Health
 from lwd_ros.errors import ParameterError
 from lwd_ros.parameters import declare
 from lwd_ros.process import run
 from lwd_ros.qos import LATCHED, PARTS, RECORD
 
-MANIFEST, PART = '/lwd/policy/manifest', '/lwd/policy/parts'
+PART = '/lwd/policy/parts'
 FETCH_PARTS = '/lwd/policy/fetch_parts'
 # A publisher may latch a delta and full weights one right after the other.
 _MANIFESTS = QoSProfile(
@@ -53,37 +55,6 @@ _MANIFESTS = QoSProfile(
 # Blending after a take-over is no fault of a policy.
 _CLIPS = (ExecutedCommand.CLIP_POSITION | ExecutedCommand.CLIP_VELOCITY
           | ExecutedCommand.CLIP_ACCELERATION | ExecutedCommand.CLIP_DISTANCE)
-
-
-@dataclass(frozen=True)
-class ReceiverNodeConfig:
-    """Parameters of the policy receiver."""
-
-    robot: str = 'g1_01'
-    """The robot's name."""
-    shelf: str = 'runs/shelf'
-    """Folder for verified policies; each robot has its own."""
-    keys: str = ''
-    """Public key of the learner, or a folder of such; see `lwd keys new`."""
-    require_signature: bool = True
-    """Refuse policies that no trusted key has signed. Without, anybody on the network can move the
-    robot."""
-    rank: int = field(default=0, metadata={'range': (0, 100_000)})
-    """Place in staged roll-outs, from 1; 0 for the number at the end of the robot's name."""
-    niceness: int = field(default=10, metadata={'range': (0, 19)})
-    """By how much the process steps back behind those that control the robot."""
-    receiver: ReceiverConfig = field(default_factory=ReceiverConfig)
-    """How policies are taken."""
-    trial: TrialConfig = field(default_factory=TrialConfig)
-    """What a policy must pass."""
-    faults: FaultConfig = field(default_factory=FaultConfig)
-    """What makes the robot go back to the policy before."""
-
-
-def rank_of(robot: str) -> int:
-    """Return the number at the end of a robot's name; the last place of all if it has none."""
-    found = re.search(r'(\d{1,6})$', robot)
-    return int(found[1]) if found else 10**6
 
 
 class ReceiverNode(Node):
@@ -258,28 +229,9 @@ class ReceiverNode(Node):
         self._status.publish(message)
 
     def _health(self) -> Health:
-        values = {
-            'running': self._watch.version, 'refused': self.receiver.refused,
-            'last refusal': self.receiver.last_refusal[1], 'starved ticks': self._watch.starved}
-        if self._trouble:
-            return Health(ERROR, self._trouble, values)
-        if not self._thread.is_alive():
-            return Health(ERROR, 'the thread that takes policies has ended; see the log, and '
-                          'restart the node', values)
-        publishers = self.count_publishers(MANIFEST)
-        if publishers > 1:
-            return Health(
-                ERROR, f'{publishers} publishers on {MANIFEST}; a fleet has one: the newest '
-                'publication counts, older ones are refused', values)
-        choice = self._shelf.choice()
-        if choice.version in choice.faulty:
-            return Health(
-                ERROR, f'the policy {choice.faulty[choice.version]}, and there is none to go back '
-                'to', values)
-        if not self.config.require_signature:
-            return Health(WARN, 'policies need not be signed: require_signature is off', values)
-        return Health(OK, f'{choice.version[:12] or "no policy"} is to run'
-                          f'{", pinned" if choice.pinned else ""}', values)
+        return health(
+            self.config, self.receiver, self._shelf, self._watch, trouble=self._trouble,
+            working=self._thread.is_alive(), publishers=self.count_publishers(MANIFEST))
 
     def destroy_node(self) -> None:
         """End the thread first."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from g1_description.cameras import CAMERA_NAMES
-from lwd_actor.episodes import EpisodeRules
+from lwd_actor.episode_feed import EpisodeRules
 from lwd_actor.session import SessionConfig
 from lwd_ros.errors import alternatives
 

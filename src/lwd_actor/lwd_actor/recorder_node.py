@@ -16,10 +16,12 @@ from rclpy.task import Future
 from sensor_msgs.msg import Joy
 from std_msgs.msg import UInt64
 
-from lwd_actor.episodes import Episodes, Phase
+from lwd_actor.episode_life import Phase
+from lwd_actor.episodes import Episodes
 from lwd_actor.errors import EpisodeError, RecordingError
 from lwd_actor.publishers import trouble
 from lwd_actor.recorder_config import RecorderConfig
+from lwd_actor.recorder_health import health
 from lwd_actor.recording.sink import Sink
 from lwd_actor.recording.spool import INTERRUPTED, Spool, default_spool
 from lwd_actor.recording.state import EpisodeState, Label, Verdict, verdict
@@ -27,7 +29,7 @@ from lwd_actor.recording.streams import Stream, streams
 from lwd_actor.session import Act, Session, Wish
 from lwd_msgs.msg import ControlStep, Episode
 from lwd_msgs.srv import EndEpisode, LabelEpisode, Reset, SetTask, StartEpisode
-from lwd_ros.diagnostics import ERROR, OK, WARN, Diagnostics, Health
+from lwd_ros.diagnostics import Diagnostics, Health
 from lwd_ros.errors import ParameterError
 from lwd_ros.parameters import declare
 from lwd_ros.process import run
@@ -245,30 +247,9 @@ class RecorderNode(Node):
         return ''
 
     def _health(self) -> Health:
-        episodes = self.episodes
-        state = episodes.state
-        values: dict[str, object] = {
-            'episode': '' if state is None else state.episode_id, 'phase': episodes.phase.value,
-            'finished': episodes.finished, 'waiting for the disk (MB)':
-                round(self.sink.waiting_bytes / 1e6, 2),
-            'dropped': sum(self.sink.dropped.values()), 'lost': sum(episodes.lost.values()),
-            **{f'dropped of {name}': count for name, count in sorted(self.sink.dropped.items())},
-            **{f'lost of {name}': count for name, count in sorted(episodes.lost.items())}}
-        if self.session is not None:
-            values['session'] = f'{self.session.done} of {self.config.session.episodes or "many"}'
-        if (trouble := self._spool.trouble()):
-            return Health(ERROR, trouble, values)
-        if (wrong := self._damaged or '; '.join(self._spool.unrecovered)):
-            return Health(ERROR, wrong, values)
-        if self.sink.dropped or episodes.lost:
-            return Health(
-                WARN, f'{sum(self.sink.dropped.values())} messages dropped, '
-                f'{sum(episodes.lost.values())} lost on the way, since the start', values)
-        if episodes.phase is Phase.IDLE and (why := self._obstacle()):
-            return Health(WARN, f'no episode can be started: {why}', values)
-        if self.session is not None and self.session.reason and episodes.phase is Phase.IDLE:
-            return Health(WARN, self.session.reason, values)
-        return Health(OK, episodes.phase.value, values)
+        return health(
+            self.episodes, self.sink, self._spool, self.session, damaged=self._damaged,
+            obstacle=self._obstacle)
 
     def destroy_node(self) -> None:
         """End the episode in order, if one runs, and let go of the spool."""

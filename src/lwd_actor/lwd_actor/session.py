@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lwd_actor.episodes import Episodes, Phase
+from lwd_actor.episode_life import Phase
+from lwd_actor.episodes import Episodes
 from lwd_actor.errors import EpisodeError
 from lwd_actor.recording.state import Label
 

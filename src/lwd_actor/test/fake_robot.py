@@ -34,6 +34,8 @@ class FakeRobot:
         self.skip = set()
         """Streams that lose their messages."""
         self.steps = 0
+        self.camera_ahead_ns = 0
+        """By how much the camera's clock is ahead of the robot's."""
 
     def send(self, name, message):
         if name not in self.skip:
@@ -58,13 +60,14 @@ class FakeRobot:
         now = self.stamp_ns
         self.send('joint_states', stamped(JointState(
             name=list(STATE_NAMES), position=array.array('d', [0.0] * 20)), now - 1000))
+        image_ns = now - 2000 + self.camera_ahead_ns
         self.send(HEAD, stamped(CompressedImage(
-            format='jpeg', data=array.array('B', bytes(3000))), now - 2000))
+            format='jpeg', data=array.array('B', bytes(3000))), image_ns))
         self.send('scene_features', stamped(SceneFeatures(
             tick=self.number, layout='scene-1', values=array.array('f', [1.0] * SIZE)), now))
         self.send('tick', stamped(Tick(
             tick=self.number, reset_count=self.reset_count, joint_state_stamp=to_time(now - 1000),
-            cameras=['head'], image_stamps=[to_time(now - 2000)]), now))
+            cameras=['head'], image_stamps=[to_time(image_ns)]), now))
 
     def answer(self):
         """What is done at the tick."""

@@ -86,6 +86,9 @@ class Puppet:
         before = self.proposals.get(self.number)
         if before is not None:
             self._close(before)
+            # As in the 29 ms that a robot leaves for it.
+            self.graph.until(lambda: self.node.control.tick >= self.number,
+                             f'word of tick {self.number}')
         self.number += 1
         self.now += PERIOD
         if 'joint_states' not in self.silent:
@@ -117,6 +120,8 @@ class Puppet:
             ControlStep.SOURCE_POLICY if len(proposal.positions) else ControlStep.SOURCE_HOLD))
         if len(proposal.positions) and self.source is None:
             self.command = np.array(proposal.positions)
+            step.policy_version = proposal.policy_version
+            step.chunk_id, step.chunk_index = proposal.chunk_id, proposal.chunk_index
         executed = ExecutedCommand(tick=self.number, joint_names=list(COMMAND_NAMES),
                                    positions=array.array('d', self.command))
         if 'executed_command' not in self.silent:
@@ -134,6 +139,10 @@ class Puppet:
             return not thinks and (bool(self.silent) or not node._wants_sight)
 
         self.graph.until(quiet, 'an inference')
+
+    def heard(self):
+        """Wait until the node knows what was executed last."""
+        self.graph.until(lambda: self.node.feed.executed.tick == self.number - 1, 'news')
 
     def play(self, count):
         """Play ticks, never faster than the policy thinks; returns its proposals."""

@@ -20,7 +20,8 @@ from lwd_ros.qos import RECORD
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / 'g1_driver' / 'test'))
 from graph import Graph
 
-PATIENCE = 15.0
+# Of a tick in lockstep: short of what a test waits for, since one may be lost at the start.
+PATIENCE = 30.0
 # Lockstep waits for nobody who only listens: a whole episode may queue up on a busy machine.
 EVERY = QoSProfile(depth=5000)
 

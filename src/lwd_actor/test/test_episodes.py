@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from fake_robot import HEAD, STREAMS, FakeRobot
 
-from lwd_actor.episodes import EpisodeRules, Episodes, Phase
+from lwd_actor.episode_feed import EpisodeRules
+from lwd_actor.episode_life import Phase
+from lwd_actor.episodes import Episodes
 from lwd_actor.errors import EpisodeError, RecordingError
 from lwd_actor.recording.sink import Sink
 from lwd_actor.recording.spool import Spool
@@ -268,6 +270,39 @@ def test_a_disk_that_fills_up_ends_the_episode_and_refuses_the_next(desk, monkey
     assert 'GB must stay free: upload or delete' in reader.metadata.custom['detail']
     with pytest.raises(EpisodeError, match=r'no episode can be started: .* GB are free'):
         desk.episodes.start()
+
+
+def test_a_spool_that_turns_read_only_ends_the_episode_and_refuses_the_next(desk, monkeypatch):
+    """As a disk does that the kernel has found damaged."""
+    desk.episodes.start()
+    desk.robot.step(12)
+    monkeypatch.setattr('os.access', lambda *_: False)
+    desk.episodes.poll()
+    reader = desk.closed()
+    assert len(reader.steps()) == 12
+    assert reader.metadata.custom['detail'] == f'the spool {desk.spool.folder} is read-only'
+    with pytest.raises(EpisodeError, match=r'no episode can be started: .* is read-only'):
+        desk.episodes.start()
+
+
+@pytest.mark.parametrize(('ahead_ns', 'lost'), [(3_600_000_000_000, 0), (-900_000_000, 8)])
+def test_a_camera_whose_clock_jumps_holds_nothing_up(desk, monkeypatch, ahead_ns, lost):
+    """Its images are kept as they are stamped, those from before the episode counted as lost."""
+    written, write = [], desk.sink.write
+    monkeypatch.setattr(desk.sink, 'write', lambda topic, *message: (
+        written.append(topic), write(topic, *message))[1])
+    desk.episodes.start()
+    desk.robot.step(20)
+    desk.robot.camera_ahead_ns = ahead_ns
+    desk.robot.step(40)
+    assert 50 < written.count('/g1_01/control_step') <= 60
+    desk.robot.judge()
+    desk.clock.now += 10.0
+    desk.episodes.poll()
+    reader = desk.closed()
+    assert reader.steps().tick.tolist() == list(range(5, 65))
+    assert reader.metadata.custom.get('lost') == (f'{HEAD} {lost}' if lost else None)
+    assert counts(reader)[HEAD] == 60 - lost
 
 
 def test_silence_of_the_driver_ends_the_episode(tmp_path):

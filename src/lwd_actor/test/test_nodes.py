@@ -171,6 +171,17 @@ def test_a_policy_that_proposes_nonsense_is_not_followed(station):
     assert found.arbiter._health().level == b'\x02'
 
 
+@pytest.mark.parametrize('name', ['policy_command', 'teleop_command'])
+def test_two_who_would_drive_by_one_topic_are_named(station, name):
+    found = station()
+    both = [found.graph.client.create_publisher(ControlStep, name, COMMAND) for _ in range(2)]
+    said = f'2 publishers on /g1_01/{name}; stop all but one'
+    found.until(lambda: said in found.arbiter._health().message, 'the complaint')
+    assert found.arbiter._health().level == b'\x02'
+    found.graph.client.destroy_publisher(both.pop())
+    found.until(lambda: said not in found.arbiter._health().message, 'the end of it')
+
+
 @pytest.mark.parametrize(('pad', 'reason'), [
     ('gamepod', "unknown pad 'gamepod'; did you mean 'gamepad'"),
     ('/nowhere/pad.yaml', 'there is no file')])

@@ -2,6 +2,7 @@
 """The policy node in real time, against a robot that a test plays tick by tick."""
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -21,6 +22,8 @@ from lwd_ros.qos import RECORD
 
 EYES = {'observation': 'cameras', 'image_size': SIZE, 'cameras': ('head', 'left_wrist')}
 HEAD = 'head/image_raw/compressed'
+# Only a test that fails waits so long.
+LONG = 300.0
 
 
 @pytest.fixture
@@ -80,12 +83,25 @@ def test_chunks_follow_each_other_without_a_gap_or_a_leap(puppet, policy, chunki
     assert found.health().level == OK
 
 
+def test_an_action_that_came_too_late_is_given_in_the_next_tick(puppet, policy):
+    found = started(puppet, policy)
+    *_, before, late = found.play(4)
+    # The arbiter stood in with what it had.
+    found.proposals[found.number] = before
+    again = found.tick()
+    assert (again.chunk_id, again.chunk_index) == (late.chunk_id, late.chunk_index)
+    assert again.positions == late.positions
+    assert found.tick().chunk_index == late.chunk_index + 1
+    values = found.health().values
+    assert (values['repeated actions'], values['skipped actions']) == (1, 0)
+
+
 def test_a_policy_that_thinks_too_long_is_waited_for_in_hold(puppet, policy):
     found = started(puppet, policy)
     gate, infer = threading.Event(), found.node.pilot.policy.infer
 
     def slow(observation, committed):
-        gate.wait(30.0)
+        gate.wait(LONG)
         return infer(observation, committed)
 
     found.settle()
@@ -127,6 +143,7 @@ def test_a_take_over_makes_the_chunk_stale(puppet, policy):
     ExecutedCommand.STATE_ESTOP, ExecutedCommand.STATE_HOMING])
 def test_nothing_is_planned_while_the_robot_is_stopped_or_goes_home(puppet, policy, state):
     found = started(puppet, policy)
+    found.heard()
     found.node.feed.executed.state = state
     found.silent.add('executed_command')
     found.until(lambda step: not len(step.positions), 'silence', ticks=3)
@@ -137,7 +154,7 @@ def test_ticks_that_piled_up_are_no_progress(puppet, policy):
     found = started(puppet, policy)
     found.play(5)
     # The robot went on without the node, as while the node was stopped.
-    found.until(lambda step: found.node.feed.executed.tick == found.number - 1, 'news', ticks=3)
+    found.heard()
     found.node.feed.executed.tick += 40
     found.silent.add('executed_command')
     assert not len(found.tick().positions)
@@ -215,12 +232,14 @@ def test_a_camera_that_the_robot_has_not_is_asked_for(puppet, policy):
 def test_two_publishers_on_one_topic_stop_the_policy(puppet, policy):
     found = started(puppet, policy)
     second = found.graph.client.create_publisher(CompressedImage, HEAD, RECORD)
-    found.until(lambda step: not len(step.positions), 'hold', ticks=3000)
+    found.graph.until(found.node.feed.contested, 'the count of publishers')
+    found.until(lambda step: not len(step.positions), 'hold')
     health = found.health()
     assert health.level == ERROR
     assert f'{HEAD} has 2 publishers' in health.message
     found.graph.client.destroy_publisher(second)
-    found.until(lambda step: len(step.positions), 'driving', ticks=3000)
+    found.graph.until(lambda: not found.node.feed.contested(), 'the count of publishers')
+    found.driven()
 
 
 def test_a_policy_of_another_robot_is_refused_and_the_robot_holds(puppet, tmp_path):
@@ -247,10 +266,10 @@ def test_a_new_version_is_swapped_in_without_a_tick_of_hold(puppet, policy, tmp_
         other = save(tmp_path / 'shelf' / 'new', seed=4, **EYES)
         shelf.add(tmp_path / 'shelf' / 'new', other)
         shelf.select(other)
-        steps = found.play(3)
+        steps, end = found.play(3), time.monotonic() + LONG
         while steps[-1].policy_version != other:
             steps += found.play(1)
-            assert len(steps) < 5000
+            assert time.monotonic() < end
         steps += found.play(15)
         assert all(len(step.positions) for step in steps)
         assert {step.policy_version for step in steps} == {policy[1], other}
@@ -279,7 +298,8 @@ def test_a_version_that_fails_in_use_gives_way_to_the_one_before(puppet, policy,
         other = save(tmp_path / 'shelf' / 'new', seed=4, **EYES)
         shelf.add(tmp_path / 'shelf' / 'new', other)
         shelf.select(other)
-        found.until(lambda step: step.policy_version == other, 'the swap', ticks=3000)
+        found.graph.until(lambda: found.node.supply.pending, 'the new version')
+        found.until(lambda step: step.policy_version == other, 'the swap')
         with torch.no_grad():
             found.node.pilot.policy._policy.expert.last.weight.fill_(float('nan'))
         found.until(lambda step: step.policy_version == policy[1], 'the old one')
@@ -327,7 +347,7 @@ def test_starving_is_said_with_the_time_of_an_inference(puppet, policy):
     gate, infer = threading.Event(), found.node.pilot.policy.infer
 
     def slow(observation, committed):
-        gate.wait(30.0)
+        gate.wait(LONG)
         return infer(observation, committed)
 
     found.node.pilot.policy.infer = slow

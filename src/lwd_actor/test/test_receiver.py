@@ -18,7 +18,8 @@ from learner_side import Accepting, LearnerSide, send
 from tiny_policies import saved, tiny, trained
 
 from lwd_actor.errors import ReceptionError
-from lwd_actor.reception.receiver import Receiver, ReceiverConfig
+from lwd_actor.reception.config import ReceiverConfig
+from lwd_actor.reception.receiver import Receiver
 from lwd_actor.reception.trial import Trial
 from lwd_policy.errors import ShelfError
 from lwd_policy.shelf import Shelf, ShelfWriter

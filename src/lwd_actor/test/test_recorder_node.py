@@ -13,6 +13,7 @@ from lwd_actor.recorder_node import RecorderNode
 from lwd_data.reader import EpisodeReader
 from lwd_msgs.msg import ControlStep, Episode, Reward
 from lwd_msgs.srv import EndEpisode, LabelEpisode, StartEpisode
+from lwd_ros.convert import to_ns
 from lwd_ros.errors import ParameterError
 from lwd_ros.qos import LATCHED, RECORD
 
@@ -89,7 +90,7 @@ def test_an_episode_by_buttons(site, tmp_path):
     site.until(lambda: joy.get_subscription_count() and judge.get_subscription_count(), 'ears')
     for buttons in ([], [0, 0, 0, 0], [0, 0, 0, 1], [0, 0, 0, 1]):
         joy.publish(Joy(buttons=buttons))
-    site.until(lambda: site.states and site.states[-1].begin.nanosec > 0, 'an episode')
+    site.until(lambda: site.states and to_ns(site.states[-1].begin) > 0, 'an episode')
     site.more(10)
     at = site.steps[-1].tick
     judge.publish(Reward(tick=at, terminal=Reward.TERMINAL_FAILURE, judge=Reward.JUDGE_OPERATOR))

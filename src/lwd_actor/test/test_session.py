@@ -4,7 +4,8 @@
 import pytest
 from fake_robot import FakeRobot
 
-from lwd_actor.episodes import Episodes, Phase
+from lwd_actor.episode_life import Phase
+from lwd_actor.episodes import Episodes
 from lwd_actor.recording.sink import Sink
 from lwd_actor.recording.spool import Spool
 from lwd_actor.session import Act, Session, SessionConfig, Wish

@@ -70,7 +70,7 @@ class Stuck:
 
         def write(writer, *message):
             self.reached.set()
-            assert self.go_on.wait(30)
+            assert self.go_on.wait(300)
             plain(writer, *message)
 
         monkeypatch.setattr(EpisodeWriter, 'write', write)
@@ -81,7 +81,7 @@ def test_memory_is_bounded_and_what_is_dropped_is_counted(tmp_path, monkeypatch)
     sink = Sink(limit_bytes=100_000)
     sink.begin(tmp_path / 'one', {})
     put(sink, 0, 1000)
-    assert disk.reached.wait(30)
+    assert disk.reached.wait(300)
     taken = sum(put(sink, i, 1000) for i in range(1, 200))
     assert 80 < taken < 100
     assert sink.waiting_bytes <= 100_000
@@ -95,13 +95,13 @@ def test_memory_is_bounded_and_what_is_dropped_is_counted(tmp_path, monkeypatch)
 
 def test_who_can_be_kept_waiting_loses_nothing(tmp_path, monkeypatch):
     disk = Stuck(monkeypatch)
-    sink = Sink(limit_bytes=20_000, patience=30.0)
+    sink = Sink(limit_bytes=20_000, patience=300.0)
     sink.begin(tmp_path / 'one', {})
     sender = threading.Thread(target=lambda: [put(sink, i, 1000) for i in range(100)])
     sender.start()
-    assert disk.reached.wait(30)
+    assert disk.reached.wait(300)
     disk.go_on.set()
-    sender.join(30)
+    sender.join(300)
     sink.end({'label': 'none'})
     until_closed(sink)
     assert not sink.dropped

@@ -15,7 +15,7 @@ from lwd_actor.errors import PadError
 from lwd_actor.markers_config import MarkersConfig
 from lwd_actor.operator_node import OperatorNodeConfig
 from lwd_actor.policy_config import PolicyNodeConfig
-from lwd_actor.receiver_node import ReceiverNodeConfig
+from lwd_actor.receiver_config import ReceiverNodeConfig
 from lwd_actor.recorder_config import RecorderConfig
 from lwd_actor.recording.spool import default_spool
 from lwd_actor.teleop.pad_file import load_pad

@@ -47,7 +47,7 @@ def browsed(url, folder):
     done = subprocess.run(
         [browser, '--headless', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage',
          '--no-first-run', f'--user-data-dir={folder}', '--virtual-time-budget=2000',
-         '--dump-dom', url], capture_output=True, text=True, timeout=110)
+         '--dump-dom', url], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -215,14 +215,14 @@ def test_cameras_give_the_newest_image_and_nothing_before_the_first(ros_domain):
         assert cameras.jpeg('g1_01', 'foot') is None
         robot = rclpy.create_node('driver', namespace='/g1_01')
         sent = robot.create_publisher(CompressedImage, 'left_wrist/image_raw/compressed', SENSOR)
-        until = time.monotonic() + 60.0
+        until = time.monotonic() + 300.0
         while cameras.jpeg('g1_01', 'left_wrist') is None and time.monotonic() < until:
             sent.publish(CompressedImage(format='jpeg', data=JPEG))
             rclpy.spin_once(node, timeout_sec=0.05)
         assert cameras.jpeg('g1_01', 'left_wrist') == JPEG
         assert list(cameras.names('g1_01')) == ['left_wrist']
         # More may be on the way; a picture that stays the same is old one day.
-        until = time.monotonic() + 60.0
+        until = time.monotonic() + 300.0
         while cameras.jpeg('g1_01', 'left_wrist') is not None and time.monotonic() < until:
             now[0] += STALE_SECONDS + 1.0
         assert cameras.jpeg('g1_01', 'left_wrist') is None

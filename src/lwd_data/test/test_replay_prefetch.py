@@ -37,10 +37,10 @@ def test_so_many_are_made_ahead_and_no_more():
 
     with Prefetcher(make, depth=3) as items:
         for _ in range(3):
-            assert allowed.acquire(timeout=30)
+            assert allowed.acquire(timeout=300)
         assert made == [0, 1, 2]
         assert next(items) == 0
-        assert allowed.acquire(timeout=30)
+        assert allowed.acquire(timeout=300)
         assert made == [0, 1, 2, 3]
 
 
@@ -63,11 +63,11 @@ def test_closing_waits_for_what_is_being_made_and_leaves_no_thread():
 
     def make(step):
         begun.set()
-        may_end.wait(30)
+        may_end.wait(300)
         ended.append(step)
 
     items = Prefetcher(make, depth=8)
-    assert begun.wait(30)
+    assert begun.wait(300)
     may_end.set()
     items.close()
     items.close()

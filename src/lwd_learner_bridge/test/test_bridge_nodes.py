@@ -18,7 +18,7 @@ from lwd_msgs.msg import Episode, SegmentUploaded
 from lwd_ros.diagnostics import OK
 from lwd_ros.qos import LATCHED
 
-LIMIT = 60.0
+LIMIT = 120.0
 
 
 class Graph:

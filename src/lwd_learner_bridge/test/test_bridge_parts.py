@@ -100,8 +100,8 @@ def test_a_worker_whose_core_breaks_says_so(monkeypatch):
     broke = threading.Event()
     monkeypatch.setattr(threading, 'excepthook', lambda arguments: broke.set())
     worker = Worker(lambda: 1 / 0, (StoreError,), print)
-    assert broke.wait(30.0)
-    worker._thread.join(30.0)
+    assert broke.wait(300.0)
+    worker._thread.join(300.0)
     assert 'nobody foresaw' in worker.failure
 
 
@@ -128,9 +128,9 @@ def test_a_worker_makes_its_core_again_until_it_can_and_works_when_woken():
 
     worker = Worker(make, (StoreError,), said.append, pause=0.0)
     for _ in range(3):
-        assert worked.acquire(timeout=30.0)
+        assert worked.acquire(timeout=300.0)
         worker.wake()
-    assert worker.stop(timeout=30.0)
+    assert worker.stop(timeout=300.0)
     assert said == ['not there yet']
     assert [core.closed for core in cores] == [True]
     assert worker.core is None

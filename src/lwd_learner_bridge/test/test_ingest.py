@@ -4,9 +4,12 @@ import json
 import os
 import sqlite3
 import uuid
+from tempfile import TemporaryDirectory
 
 import pytest
 from episodes import write_episode
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from rosbags import rosbag2
 from site_helpers import ROBOT, FaultyStore, Site
 from test_uploads import hashes, write_metadata
@@ -74,14 +77,36 @@ def test_what_was_damaged_on_the_way_is_kept_and_sent_again(any_site, damage):
     assert site.registered() == hashes(folder)
 
 
-def test_a_segment_that_vanished_is_sent_again(any_site):
+@pytest.mark.parametrize('renamed', [False, True])
+def test_a_segment_that_vanished_is_sent_again(any_site, renamed):
     site = any_site
     folder = site.record()
     for notice in uploaded(site):
-        site.objects.delete(notice.segment_key)
+        key = notice.segment_key
+        if renamed:
+            site.objects.move(key, key.replace('ep1', 'ep2').replace('g1_01', 'g1_02'))
+        else:
+            site.objects.delete(key)
     assert taken(site).counts.again == 3
     site.settle()
+    # Nothing is known by the other names.
     assert site.registered() == hashes(folder)
+
+
+@given(where=st.floats(0.0, 1.0, exclude_max=True), bit=st.integers(0, 7))
+@settings(max_examples=25, deadline=None)
+def test_a_bit_that_flips_anywhere_in_a_segment_is_found(where, bit):
+    with TemporaryDirectory() as folder:
+        site = Site(folder)
+        recorded = site.record(steps=20)
+        notice, = uploaded(site, 1)
+        data = bytearray(site.objects.read(notice.segment_key))
+        data[int(where * len(data))] ^= 1 << bit
+        site.objects.write(notice.segment_key, bytes(data))
+        assert taken(site).counts.again == 1
+        assert site.registered() == []
+        site.settle()
+        assert site.registered() == hashes(recorded)
 
 
 @pytest.mark.parametrize(('changes', 'match'), [

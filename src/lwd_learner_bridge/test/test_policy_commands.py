@@ -32,8 +32,7 @@ def robot(ros_domain, tmp_path, capsys, monkeypatch):
         manifest, parts = learner.offer(number)
         node.receiver.manifest(manifest)
         send(node.receiver, manifest, parts)
-        graph.until(lambda manifest=manifest: shelf.current() == manifest.version, 'the policy',
-                    patience=60.0)
+        graph.until(lambda manifest=manifest: shelf.current() == manifest.version, 'the policy')
 
     def say(*words):
         status = main(['policy', *words, '--wait', '30'])

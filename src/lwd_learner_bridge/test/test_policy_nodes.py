@@ -75,11 +75,10 @@ class Site:
     def settled(self, version, *numbers):
         self.graph.until(
             lambda: all(self.shelf(number).current() == version for number in numbers),
-            f'{version[:12]} on {numbers}', patience=60.0)
+            f'{version[:12]} on {numbers}')
 
     def status(self, number, condition, what):
-        self.graph.until(lambda: any(map(condition, list(self.statuses[number]))), what,
-                         patience=60.0)
+        self.graph.until(lambda: any(map(condition, list(self.statuses[number]))), what)
 
 
 @pytest.fixture
@@ -169,7 +168,7 @@ def test_clipped_policy_is_rolled_back(site):
             tick=tick, clips=array.array('B', [0, ExecutedCommand.CLIP_VELOCITY])))
         return site.shelf(1).current() == site.versions[0]
 
-    site.graph.until(drive, 'the roll-back', patience=60.0)
+    site.graph.until(drive, 'the roll-back')
     site.status(1, lambda status: 'clips' in status.refused_reason, 'the reason')
 
 
@@ -218,7 +217,7 @@ def test_staged_roll_out_is_decided_by_episodes(site):
             episodes.publish(Episode(episode_id=str(count), state=state, label=label))
         return site.shelf(2).current() == site.versions[0]
 
-    site.graph.until(play, 'all robots', patience=60.0)
+    site.graph.until(play, 'all robots')
 
 
 class Forger:

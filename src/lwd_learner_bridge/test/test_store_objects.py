@@ -76,7 +76,7 @@ def test_keys_come_from_the_environment_or_a_file(tmp_path, s3):
     file.write_text(f'[robots]\naws_access_key_id = {KEY}\naws_secret_access_key = {SECRET}\n')
     environment = {'AWS_SHARED_CREDENTIALS_FILE': str(file), 'AWS_PROFILE': 'robots',
                    'AWS_ENDPOINT_URL': s3.environment['AWS_ENDPOINT_URL']}
-    store = ObjectStore(f's3://{s3.bucket}/file', timeout=10.0, environment=environment)
+    store = ObjectStore(f's3://{s3.bucket}/file', timeout=120.0, environment=environment)
     store.write('x', b'1')
     assert store.read('x') == b'1'
     with pytest.raises(StoreError, match="no profile 'default'; set AWS_PROFILE to one of robots"):
@@ -159,7 +159,7 @@ def test_a_server_that_answers_with_errors_is_tried_again_and_then_given_up():
     with socket.create_server(('127.0.0.1', 0)) as server:
         thread = threading.Thread(target=serve, args=(server,), daemon=True)
         thread.start()
-        store = ObjectStore('s3://bucket', timeout=5.0, environment={
+        store = ObjectStore('s3://bucket', timeout=60.0, environment={
             'AWS_ACCESS_KEY_ID': 'k', 'AWS_SECRET_ACCESS_KEY': 's' * 8,
             'AWS_ENDPOINT_URL': f'http://127.0.0.1:{server.getsockname()[1]}'})
         with pytest.raises(TransferError, match='503'):

@@ -66,14 +66,14 @@ def test_a_store_on_a_real_server_gets_the_same(tmp_path, s3):
 def test_a_server_that_comes_late_gets_all(tmp_path):
     site = Site(tmp_path)
     folder = site.record()
-    with socket.create_server(('127.0.0.1', 0)) as server:
-        port = server.getsockname()[1]
     uploader = site.uploader(longest_wait=1.0)
-    # Nobody listens there any more.
-    uploader._objects = ObjectStore('s3://bucket', timeout=1.0, environment={
-        'AWS_ACCESS_KEY_ID': 'k', 'AWS_SECRET_ACCESS_KEY': 's' * 8,
-        'AWS_ENDPOINT_URL': f'http://127.0.0.1:{port}'})
-    site.run(uploader, until=lambda: uploader.failure, most=50)
+    with socket.socket() as server:
+        # It is kept from others, and nobody listens there yet.
+        server.bind(('127.0.0.1', 0))
+        uploader._objects = ObjectStore('s3://bucket', timeout=1.0, environment={
+            'AWS_ACCESS_KEY_ID': 'k', 'AWS_SECRET_ACCESS_KEY': 's' * 8,
+            'AWS_ENDPOINT_URL': f'http://127.0.0.1:{server.getsockname()[1]}'})
+        site.run(uploader, until=lambda: uploader.failure, most=50)
     uploader._objects = site.objects
     coordinator = site.coordinator()
     site.run(uploader, coordinator)

@@ -53,7 +53,7 @@ def test_an_experts_episode_is_its_own_from_the_first_tick_to_the_last(station):
     assert found.rewards[-1].terminal == Reward.TERMINAL_SUCCESS
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize('seed', [2, 4, 5])
 def test_a_failing_policy_is_rescued_through_joy_as_in_one_process(station, seed, tmp_path):
     """Bit for bit: the operator's joy, teleoperation and arbitration over topics."""

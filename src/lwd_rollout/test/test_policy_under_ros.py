@@ -56,7 +56,7 @@ def test_an_episode_of_a_policy_is_the_same_under_ros_as_in_process(tmp_path, st
                      if tick.reset_count == reset_count), None)
 
     station.until(lambda: first() is not None and station.executed
-                  and station.executed[-1].tick >= first() + STEPS, 'the episode', patience=90.0)
+                  and station.executed[-1].tick >= first() + STEPS, 'the episode')
     steps = {step.tick: step for step in station.steps}
     answers = {message.tick: message for message in station.executed}
     alone = in_process(tmp_path, tmp_path / 'policy', execute)

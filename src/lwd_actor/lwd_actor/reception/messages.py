@@ -8,6 +8,8 @@ from lwd_policy.errors import ManifestError
 from lwd_policy.manifest import Encoding, Manifest
 from lwd_ros.convert import to_ns
 
+MANIFEST = '/lwd/policy/manifest'
+
 _ENCODINGS: dict[int, Encoding] = {
     PolicyManifest.ENCODING_FULL: 'full', PolicyManifest.ENCODING_DELTA: 'delta'}
 

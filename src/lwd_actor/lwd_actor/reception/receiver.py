@@ -8,61 +8,29 @@ newest one ever accepted is a replay, whatever it says.
 
 from __future__ import annotations
 
+import math
 import shutil
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 from lwd_actor.errors import DiskError, FetchError
 from lwd_actor.reception.assembly import Assembly
 from lwd_actor.reception.chooser import Chooser
+from lwd_actor.reception.config import ReceiverConfig
 from lwd_actor.reception.fetch import fetch
+from lwd_actor.reception.judge import Judge, judged
+from lwd_actor.reception.request import Request
+from lwd_actor.reception.settled import Settled
 from lwd_policy.errors import DeltaError, PolicyError, ShelfError
 from lwd_policy.manifest import Manifest
-from lwd_policy.payload import unpack
 from lwd_policy.shelf import ShelfWriter
 from lwd_policy.signature import TrustedKeys
 
 _LONGEST_WAIT = 30.0
 # Of a request: more are asked for when these are there.
 _INDICES = 1000
-
-
-@dataclass(frozen=True)
-class ReceiverConfig:
-    """How policies are taken."""
-
-    keep: int = field(default=5, metadata={'range': (2, 1000)})
-    """Versions that stay on the shelf, beside the one that runs and the good one before it."""
-    max_bytes: int = field(default=4_000_000_000, metadata={'range': (1, 1_000_000_000_000)})
-    """Size of a policy at most."""
-    patience: float = field(default=1.0, metadata={'range': (0.01, 60.0)})
-    """How long no part comes before the missing ones are asked for, s; longer each time in
-    vain."""
-
-
-class Judge(Protocol):
-    """What a policy must pass before it may run; see Trial."""
-
-    def __call__(self, folder: Path, running: Path | None) -> None:
-        """Raise a PolicyError for a policy that should not run."""
-
-    def moved(self, folder: Path) -> None:
-        """Hear where the policy that passed last lies now."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a robot asks the publisher for."""
-
-    version: str
-    payload_sha256: str
-    """Empty for the full weights."""
-    indices: tuple[int, ...]
-    """Empty for all."""
 
 
 class Receiver:
@@ -93,7 +61,7 @@ class Receiver:
         self._assembly: Assembly | None = None
         self._needs_full = False
         self._working = False
-        self._settled: dict[tuple[str, int], float] = {}
+        self._settled = Settled(clock)
         self._heard_at = self._clock()
         self._waited = 0
         self._closed = False
@@ -107,17 +75,13 @@ class Receiver:
             self._refuse(offer, str(error), settle=False)
             return
         with self._changed:
-            if self._chooser.is_old(offer, self._offer) or self._is_settled(offer):
+            if self._chooser.is_old(offer, self._offer) or offer in self._settled:
                 return
             before, self._offer = self._offer, offer
             unserved = self._assembly is None or (self._needs_full and not offer.base)
             if before is None or before.version != offer.version or (
                     unserved and not self._working):
                 self._pursue(offer)
-
-    def _is_settled(self, offer: Manifest) -> bool:
-        """Return whether it was refused already, and not long ago for want of room."""
-        return self._settled.get(_name(offer), 0.0) > self._clock()
 
     def _pursue(self, offer: Manifest) -> None:
         """Have a policy run that is on the shelf, or get it there."""
@@ -176,9 +140,8 @@ class Receiver:
         """Return what to ask the publisher for now; call it a few times a second."""
         with self._changed:
             offer, assembly = self._offer, self._assembly
-            if offer is not None and self._settled.get(_name(offer), 1e300) <= self._clock():
+            if offer is not None and self._settled.returns(offer):
                 # There was no room; perhaps there is now.
-                del self._settled[_name(offer)]
                 self._pursue(offer)
                 assembly = self._assembly
             wait = 0.0 if self._needs_full and not self._waited else min(
@@ -251,20 +214,13 @@ class Receiver:
                 fetch(assembly, go_on=lambda: self._assembly is assembly and not self._closed)
             if not assembly.complete:
                 return
-            assembly.close()
-            folder = assembly.folder.with_name(f'{assembly.folder.name}.policy.part')
-            folder.mkdir()
-            try:
-                base = self.shelf.path(offer.base) if offer.base else None
-                unpack(assembly.file, offer, folder, base=base)
-                self._judge(folder, running)
-                with self._changed:
-                    self._judge.moved(self.shelf.add(folder, offer.version))
-                    if self._offer is not None and self._offer.version == offer.version:
-                        self._adopt(self._offer)
-                    self.shelf.keep(self.config.keep)
-            finally:
-                shutil.rmtree(folder, ignore_errors=True)
+            base = self.shelf.path(offer.base) if offer.base else None
+            with judged(assembly, self._judge, base=base, running=running) as folder, (
+                    self._changed):
+                self._judge.moved(self.shelf.add(folder, offer.version))
+                if self._offer is not None and self._offer.version == offer.version:
+                    self._adopt(self._offer)
+                self.shelf.keep(self.config.keep)
         except FetchError as error:
             with self._changed:
                 self._waited += 1
@@ -297,8 +253,7 @@ class Receiver:
     ) -> None:
         with self._changed:
             if settle:
-                self._settled[_name(offer)] = (
-                    self._clock() + _LONGEST_WAIT if again else float('inf'))
+                self._settled.settle(offer, _LONGEST_WAIT if again else math.inf)
             self._chooser.refuse(offer.version, reason)
 
     @property
@@ -341,8 +296,3 @@ class Receiver:
             self._drop_assembly()
             self._offer = None
             self._changed.notify_all()
-
-
-def _name(offer: Manifest) -> tuple[str, int]:
-    """Return what tells one way to get a publication from another."""
-    return offer.payload_sha256, offer.stamp_ns

@@ -16,6 +16,8 @@ from lwd_actor.recording.sink import Sink
 from lwd_actor.recording.streams import Item, Key
 
 _HELD_NS = 100_000_000
+# What is stamped further ahead of the tick has another clock, and is not waited for.
+_AHEAD_NS = 1_000_000_000
 _TICKS_KEPT = 512
 
 
@@ -44,7 +46,8 @@ class Tape:
         """Messages for which the sink had no room."""
         self._sink, self._prefix = sink, prefix
         self._completeness = Completeness(answers)
-        self._held: deque[Item] = deque()
+        # With the stamp by which each is due.
+        self._held: deque[tuple[int, Item]] = deque()
         self._ticks: dict[int, TickInfo] = {}
         self._numbers: dict[str, int] = {}
         self._written_tick = first.tick
@@ -72,12 +75,13 @@ class Tape:
                     f'after tick {self._numbers[stream.name]}; stop one of them')
             self._numbers[stream.name] = item.tick
         self._completeness.take(item)
-        self._held.append(item)
+        now = self.newest.stamp_ns
+        self._held.append((now if item.stamp_ns > now + _AHEAD_NS else item.stamp_ns, item))
 
     def release(self, until_ns: int | None = None) -> None:
         """Write what is held back, up to a stamp or all of it."""
-        while self._held and (until_ns is None or self._held[0].stamp_ns <= until_ns):
-            self._write(self._held.popleft())
+        while self._held and (until_ns is None or self._held[0][0] <= until_ns):
+            self._write(self._held.popleft()[1])
 
     def _write(self, item: Item) -> None:
         self._written_tick = max(self._written_tick, item.tick)
@@ -100,7 +104,7 @@ class Tape:
         known = [info for number, info in self._ticks.items()
                  if number <= max(tick, self._written_tick)]
         last = self.bounds.last = known[-1] if known else self.bounds.first
-        self._held = deque(item for item in self._held if self.bounds.holds(item))
+        self._held = deque(held for held in self._held if self.bounds.holds(held[1]))
         return last
 
     @property
