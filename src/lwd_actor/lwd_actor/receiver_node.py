@@ -11,6 +11,7 @@ import os
 import re
 import sys
 import threading
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ FETCH_PARTS = '/lwd/policy/fetch_parts'
 # A publisher may latch a delta and full weights one right after the other.
 _MANIFESTS = QoSProfile(
     depth=10, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+_ANSWER_WITHIN = 2.0
 # Blending after a take-over is no fault of a policy.
 _CLIPS = (ExecutedCommand.CLIP_POSITION | ExecutedCommand.CLIP_VELOCITY
           | ExecutedCommand.CLIP_ACCELERATION | ExecutedCommand.CLIP_DISTANCE)
@@ -113,6 +115,7 @@ class ReceiverNode(Node):
         self._ran: set[str] = set()
         self._trouble = ''
         self._asked: Any = None
+        self._asked_until = 0.0
         self._fetch = self.create_client(FetchParts, FETCH_PARTS)
         self._status = self.create_publisher(PolicyStatus, 'policy_status', LATCHED)
         self.create_subscription(PolicyManifest, MANIFEST, self._on_manifest, _MANIFESTS)
@@ -198,13 +201,17 @@ class ReceiverNode(Node):
     def _ask(self) -> None:
         """Ask the publisher for what is missing, one question at a time."""
         if self._asked is not None and not self._asked.done():
-            return
+            if time.monotonic() < self._asked_until:
+                return
+            # Question or answer is lost: the publisher ended, or did not know of this robot yet.
+            self._fetch.remove_pending_request(self._asked)
         wanted = self.receiver.wanted() if self._fetch.service_is_ready() else None
         if wanted is None:
             return
         self._asked = self._fetch.call_async(FetchParts.Request(
             robot=self.config.robot, version=wanted.version,
             payload_sha256=wanted.payload_sha256, indices=list(wanted.indices)))
+        self._asked_until = time.monotonic() + _ANSWER_WITHIN
         self._asked.add_done_callback(lambda future: self._answered(wanted, future.result()))
 
     def _answered(self, wanted: Request, answer: FetchParts.Response | None) -> None:

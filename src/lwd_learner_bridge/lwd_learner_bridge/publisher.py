@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -17,6 +18,7 @@ from lwd_policy.manifest import Manifest
 from lwd_policy.published import Publication, Published
 
 _RELEASED = '.released'
+_RARELY = 10.0
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,9 @@ class SendConfig:
     """Parts that may be on their way; robots acknowledge them before more are sent."""
     deltas: int = field(default=2, metadata={'range': (0, 16)})
     """Payloads of differences made at most, each to a version that many robots have."""
+    remind: float = field(default=1.0, metadata={'range': (0.1, 3600.0)})
+    """After which time the manifest is said again while a robot lacks the policy, s; then after
+    twice as long, up to ten times."""
 
 
 class Outlet(Protocol):
@@ -52,6 +57,7 @@ class Publisher:
         self, published: Published, offers: Offers, fleet: Fleet, outlet: Outlet, *,
         rollout: Rollout | None = None, config: SendConfig | None = None,
         on_change: Callable[[str], None] = lambda _: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Send what is in a folder.
 
@@ -63,6 +69,7 @@ class Publisher:
             rollout: Decides on stages.
             config: Options.
             on_change: Told what happened, for a log.
+            clock: Monotonic, s.
         """
         self.published, self.rollout = published, rollout or Rollout()
         self.config = config or SendConfig()
@@ -72,6 +79,8 @@ class Publisher:
         """Whether only the first robots may take it."""
         self._offers, self._fleet, self._outlet, self._tell = offers, fleet, outlet, on_change
         self._latched: Manifest | None = None
+        self._clock = clock
+        self._remind_at, self._remind_after = 0.0, self.config.remind
         # Guards what is wanted; never held while something is sent.
         self._wanted = threading.Condition()
         self._parts: dict[str, set[int]] = {}
@@ -95,7 +104,7 @@ class Publisher:
                 raise
         elif self.staged and self.rollout.verdict() != 'wait':
             self._decide()
-        elif not self._serve():
+        elif not (self._serve() or self._remind()):
             with self._wanted:
                 self._wanted.wait_for(lambda: self._full or self._parts, timeout)
 
@@ -125,6 +134,24 @@ class Publisher:
             offer = self._offers.get(latest)
             if offer.manifest.payload_sha256 not in sent:
                 self._send(offer, range(len(offer.manifest.part_sha256)))
+        self._remind_after = self.config.remind
+        self._remind_at = self._clock() + self._remind_after
+
+    def _remind(self) -> bool:
+        """Say again what is offered if a robot seems not to know; returns whether it was said.
+
+        A manifest that was lost, or came when a robot was busy with another one, would leave it
+        behind until the next policy: it asks for nothing that it has not heard of.
+        """
+        if self.current is None or self._latched is None or self._clock() < self._remind_at:
+            return False
+        if not self._fleet.lacking(self.current.version):
+            self._remind_at = self._clock() + self.config.remind
+            return False
+        self._remind_after = min(2.0 * self._remind_after, _RARELY * self.config.remind)
+        self._remind_at = self._clock() + self._remind_after
+        self._latch(self._latched)
+        return True
 
     def _decide(self) -> None:
         """End the first stage, one way or the other."""
@@ -218,6 +245,8 @@ class Publisher:
         for payload_sha256, indices in parts.items():
             found = self._offers.find(payload_sha256)
             if found is not None:
+                # Who asks may have lost the manifest too, or was busy when it came.
+                self._latched = None
                 self._send(found, sorted(indices))
         return True
 
