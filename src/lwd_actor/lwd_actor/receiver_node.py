@@ -304,7 +304,7 @@ def main() -> int:
         os.nice(node.config.niceness)
         return node
 
-    return run(make)
+    return run(make, events=True)
 
 
 if __name__ == '__main__':

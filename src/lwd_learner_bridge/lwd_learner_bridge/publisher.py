@@ -25,8 +25,9 @@ _RARELY = 10.0
 class SendConfig:
     """How payloads are sent."""
 
-    window: int = field(default=8, metadata={'range': (1, 1000)})
-    """Parts that may be on their way; robots acknowledge them before more are sent."""
+    window: int = field(default=6, metadata={'range': (1, 200)})
+    """Parts that may be on their way; robots acknowledge them before more are sent. What is more
+    than the middleware's shared memory, half a megabyte, would be lost and sent again."""
     deltas: int = field(default=2, metadata={'range': (0, 16)})
     """Payloads of differences made at most, each to a version that many robots have."""
     remind: float = field(default=1.0, metadata={'range': (0.1, 3600.0)})
@@ -273,10 +274,11 @@ class Publisher:
         for number, index in enumerate(indices, start=1):
             self._outlet.part(manifest, index, offer.part(index))
             if number % self.config.window == 0:
+                # Not after the last ones: for so little the middleware asks for acknowledgements
+                # only every three seconds, and nothing more is to come.
                 self._outlet.flush()
                 if self._superseded():
                     return
-        self._outlet.flush()
 
     def _superseded(self) -> bool:
         try:
