@@ -46,7 +46,7 @@ _LARGE_MEMORY = 2.5e9
 LARGE_ROBOTS = int(os.environ.get('LARGE_ROBOTS', '0' if quick() else str(
     min(ROBOTS, int(psutil.virtual_memory().available / _LARGE_MEMORY)))))
 LARGE_LAYERS = 96  # of 3.1 million parameters
-STARTING, PATIENCE, ENDING = 120.0, 60.0, 15.0
+STARTING, PATIENCE, ENDING = 120.0, 60.0, 30.0
 """s, at most: until all processes listen, until robots follow a policy, until processes end."""
 # Of AdamW in the midst of training after 50 updates at a rate of 2e-5; see benchmarks/delta.py.
 _MOVE = 50 * 2e-5 * 0.3
