@@ -20,8 +20,8 @@ from lwd_policy.signature import SigningKey
 
 FOLDER = '.payloads'
 MESSAGE_PART = 60_000
-"""Bytes of a part in a message at most. The middleware (Fast DDS 2.14) cuts what does not fit into a
-datagram of 64 kB into fragments; a reader that falls behind while it has some of them may never
+"""Bytes of a part in a message at most. The middleware (Fast DDS 2.14) cuts what does not fit into
+a datagram of 64 kB into fragments; a reader that falls behind while it has some of them may never
 return from taking a message, and its process with it."""
 
 

@@ -11,10 +11,12 @@ import pytest
 import rclpy
 from graph import Graph
 from rclpy.qos import QoSProfile
+from rclpy.serialization import serialize_message
 from std_srvs.srv import Trigger
 from tiny_policies import saved, tiny, trained
 
 from lwd_actor.receiver_node import ReceiverNode
+from lwd_learner_bridge.offers import OfferConfig
 from lwd_learner_bridge.policy_messages import manifest_message, part_message
 from lwd_learner_bridge.publisher_node import FETCH_PARTS, MANIFEST, PART, PublisherNode
 from lwd_msgs.msg import (
@@ -27,6 +29,7 @@ from lwd_msgs.msg import (
     PolicyStatus,
 )
 from lwd_msgs.srv import FetchParts, RollbackPolicy
+from lwd_policy.manifest import Manifest
 from lwd_policy.payload import pack
 from lwd_policy.published import Published
 from lwd_policy.shelf import Shelf
@@ -132,6 +135,14 @@ def test_question_that_is_lost_with_a_publisher_is_asked_again(site):
 
     node.create_service(FetchParts, FETCH_PARTS, answer)
     site.graph.until(lambda: heard == [manifest.payload_sha256], 'the question again')
+
+
+def test_part_is_no_more_than_a_datagram():
+    """Fast DDS cuts larger ones in fragments; a busy reader of those may hang for ever."""
+    manifest = Manifest(version='f' * 64, payload_sha256='f' * 64)
+    part = part_message(manifest, 2**32 - 1, bytes(OfferConfig().part_bytes))
+    # 65,500 bytes is its limit for a message on every transport; RTPS headers take some of it.
+    assert len(serialize_message(part)) < 65_500 - 500
 
 
 def _chunk(version, value=0.0, seconds=0.01):

@@ -16,6 +16,7 @@ from lwd_learner_bridge.fleet import Fleet
 from lwd_learner_bridge.offers import OfferConfig, Offers
 from lwd_learner_bridge.publisher import Publisher, SendConfig
 from lwd_learner_bridge.rollout import Rollout, RolloutConfig, chance_of_so_few
+from lwd_policy.manifest import PART_LIMIT
 from lwd_policy.published import Published
 from lwd_policy.shelf import ShelfWriter
 from lwd_policy.signature import SigningKey, TrustedKeys, new_keys
@@ -246,6 +247,7 @@ def test_large_payload_goes_by_url(tmp_path):
     assert site.running() == site.versions * 2
     assert site.parts == []
     assert site.manifests[-1].url == f'file://{store}/{site.manifests[-1].payload_sha256}'
+    assert site.manifests[-1].part_bytes == PART_LIMIT, 'ranges to fetch are no messages'
 
 
 def test_store_that_is_not_there_is_named_and_tried_again(tmp_path):
@@ -290,6 +292,17 @@ def test_newer_publication_cuts_the_present_one_short(tmp_path):
     assert len(site.parts) == 2
     site.settle()
     assert site.running() == site.versions[1:] * 2
+
+
+def test_acknowledgements_are_waited_for_after_each_window_only(tmp_path):
+    """After the last parts it would take seconds until the middleware asks for them."""
+    site = Site(tmp_path, send=SendConfig(window=4))
+    flushes = []
+    site.flush = lambda: flushes.append(len(site.parts))
+    site.learn()
+    site.publisher.step(0.0)
+    assert len(site.parts) % 4
+    assert flushes == list(range(4, len(site.parts), 4))
 
 
 def _staged(tmp_path, **more):
