@@ -271,9 +271,10 @@ class Publisher:
         if manifest.url or not self._outlet.listeners():
             # Who comes later asks.
             return
-        for number, index in enumerate(indices, start=1):
+        wanted = list(indices)
+        for number, index in enumerate(wanted, start=1):
             self._outlet.part(manifest, index, offer.part(index))
-            if number % self.config.window == 0:
+            if number % self.config.window == 0 and number < len(wanted):
                 # Not after the last ones: for so little the middleware asks for acknowledgements
                 # only every three seconds, and nothing more is to come.
                 self._outlet.flush()

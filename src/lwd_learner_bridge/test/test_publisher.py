@@ -301,7 +301,7 @@ def test_acknowledgements_are_waited_for_after_each_window_only(tmp_path):
     site.flush = lambda: flushes.append(len(site.parts))
     site.learn()
     site.publisher.step(0.0)
-    assert len(site.parts) % 4
+    assert len(site.parts) > 8
     assert flushes == list(range(4, len(site.parts), 4))
 
 
