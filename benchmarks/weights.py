@@ -122,7 +122,7 @@ class Fleet:
                 ended = [child for child in self._children if child.poll() is not None]
                 if ended:
                     raise RuntimeError(
-                        f'{" ".join(map(str, ended[0].args))} ended with {ended[0].returncode}')
+                        f'{ended[0].args!r} ended with {ended[0].returncode}')
                 self._changed.wait(0.5)
             return condition()
 
@@ -163,7 +163,7 @@ class Fleet:
             try:
                 child.wait(max(0.1, end - time.monotonic()))
             except subprocess.TimeoutExpired:
-                print(f'{" ".join(map(str, child.args))} did not end; it is killed')
+                print(f'{child.args!r} did not end; it is killed')
                 child.kill()
                 child.wait()
         for reader in self._readers:
