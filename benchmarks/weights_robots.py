@@ -17,18 +17,19 @@ from pathlib import Path
 import numpy as np
 import rclpy
 import torch
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import Executor, ExternalShutdownException
+from rclpy.experimental import EventsExecutor
 from rclpy.parameter import Parameter
 
 from lwd_actor.policies import flow_file
 from lwd_actor.receiver_node import ReceiverNode
 from lwd_actor.reception.judge import Judge
+from lwd_actor.supply import POLL
 from lwd_msgs.msg import ActionChunk
 from lwd_policy import weights
 from lwd_policy.shelf import Shelf
 from lwd_ros.qos import RECORD
 
-_POLL = 0.05
 _TICK = 1.0 / 30.0
 
 
@@ -60,7 +61,7 @@ class Follower(threading.Thread):
 
     def run(self) -> None:
         """Follow until the end."""
-        while not self.ending.wait(_POLL):
+        while not self.ending.wait(POLL):
             for name, shelf in self._shelves.items():
                 version = shelf.current()
                 if version and version != self.running[name]:
@@ -99,9 +100,10 @@ def _say(line: str) -> None:
     sys.stdout.flush()
 
 
-def _spin(executor: SingleThreadedExecutor) -> None:
+def _spin(executor: Executor, ending: threading.Event) -> None:
     with contextlib.suppress(ExternalShutdownException):
-        executor.spin()
+        while not ending.is_set():
+            executor.spin_once(timeout_sec=0.2)
 
 
 def main() -> int:
@@ -116,7 +118,7 @@ def main() -> int:
     # As the policy node does it, so that a tick gets its turn beside a loading thread.
     sys.setswitchinterval(0.001)
     rclpy.init()
-    executor = SingleThreadedExecutor()
+    executor: Executor = EventsExecutor()
     judge: Judge | None = WholeAndFinite() if options.large else None
     robots = {}
     for number in range(options.first, options.first + options.count):
@@ -131,12 +133,13 @@ def main() -> int:
     ticker = Ticker(follower)
     follower.start()
     ticker.start()
-    spinning = threading.Thread(target=_spin, args=[executor], daemon=True)
+    spinning = threading.Thread(target=_spin, args=[executor, follower.ending], daemon=True)
     spinning.start()
     _say('ready')
     sys.stdin.read()
     follower.ending.set()
     ticker.join()
+    spinning.join()
     for swapping, late in ticker.late.items():
         p99, worst = np.percentile(late or [0.0], [99, 100])
         _say(f'ticks {"swapping" if swapping else "quiet"} {len(late)} {p99} {worst}')

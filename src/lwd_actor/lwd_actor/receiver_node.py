@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ FETCH_PARTS = '/lwd/policy/fetch_parts'
 # A publisher may latch a delta and full weights one right after the other.
 _MANIFESTS = QoSProfile(
     depth=10, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+_ANSWER_WITHIN = 2.0
 # Blending after a take-over is no fault of a policy.
 _CLIPS = (ExecutedCommand.CLIP_POSITION | ExecutedCommand.CLIP_VELOCITY
           | ExecutedCommand.CLIP_ACCELERATION | ExecutedCommand.CLIP_DISTANCE)
@@ -84,6 +86,7 @@ class ReceiverNode(Node):
         self._ran: set[str] = set()
         self._trouble = ''
         self._asked: Any = None
+        self._asked_until = 0.0
         self._fetch = self.create_client(FetchParts, FETCH_PARTS)
         self._status = self.create_publisher(PolicyStatus, 'policy_status', LATCHED)
         self.create_subscription(PolicyManifest, MANIFEST, self._on_manifest, _MANIFESTS)
@@ -169,13 +172,17 @@ class ReceiverNode(Node):
     def _ask(self) -> None:
         """Ask the publisher for what is missing, one question at a time."""
         if self._asked is not None and not self._asked.done():
-            return
+            if time.monotonic() < self._asked_until:
+                return
+            # Question or answer is lost: the publisher ended, or did not know of this robot yet.
+            self._fetch.remove_pending_request(self._asked)
         wanted = self.receiver.wanted() if self._fetch.service_is_ready() else None
         if wanted is None:
             return
         self._asked = self._fetch.call_async(FetchParts.Request(
             robot=self.config.robot, version=wanted.version,
             payload_sha256=wanted.payload_sha256, indices=list(wanted.indices)))
+        self._asked_until = time.monotonic() + _ANSWER_WITHIN
         self._asked.add_done_callback(lambda future: self._answered(wanted, future.result()))
 
     def _answered(self, wanted: Request, answer: FetchParts.Response | None) -> None:
@@ -249,7 +256,7 @@ def main() -> int:
         os.nice(node.config.niceness)
         return node
 
-    return run(make)
+    return run(make, events=True)
 
 
 if __name__ == '__main__':

@@ -10,9 +10,9 @@ from lwd_actor.policies.base import ChunkPolicy
 from lwd_actor.policies.source import Source
 from lwd_policy.errors import PolicyError
 
-POLL = 0.2
-"""s between looks at the shelf."""
-_RETRY_POLLS = 10
+POLL = 0.05
+"""s between looks at the shelf: each is one `stat` while nothing changes."""
+_RETRY_POLLS = 40
 _SHELF = 'shelf'
 
 

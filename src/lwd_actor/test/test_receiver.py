@@ -21,7 +21,7 @@ from lwd_actor.errors import ReceptionError
 from lwd_actor.reception.config import ReceiverConfig
 from lwd_actor.reception.receiver import Receiver
 from lwd_actor.reception.trial import Trial
-from lwd_policy.errors import ShelfError
+from lwd_policy.errors import DeltaError, ShelfError
 from lwd_policy.shelf import Shelf, ShelfWriter
 from lwd_policy.signature import SigningKey, new_keys
 
@@ -136,13 +136,13 @@ def test_missing_parts_are_asked_for_after_patience_and_ever_more_rarely(robot, 
     send(robot.receiver, manifest, parts, [0, 2])
     assert robot.receiver.wanted() is None
     asked = []
-    for _ in range(80):
+    for _ in range(180):
         robot.now = round(robot.now + 0.1, 1)
         request = robot.receiver.wanted()
         if request:
             asked.append(robot.now)
             assert request.indices == tuple(i for i in range(len(parts)) if i not in (0, 2))
-    assert asked == pytest.approx([1.0, 3.0, 7.0], abs=0.21)
+    assert asked == pytest.approx([1.0, 3.0, 7.0, 12.0, 17.0], abs=0.51)
     send(robot.receiver, manifest, parts)
     robot.work()
     robot.now += 100.0
@@ -191,6 +191,29 @@ def test_damaged_base_falls_back_to_full_weights(robot, learner):
     assert robot.receiver.wanted().payload_sha256 == ''
     robot.take(*learner.offer(1))
     assert robot.current == learner.versions[1]
+
+
+def test_full_weights_that_are_offered_while_a_delta_fails_are_taken(tmp_path, learner):
+    class Hearing(Accepting):
+        """Hears of the full weights in the midst of a delta that does not work out."""
+
+        def __call__(self, folder, running):
+            if robot.shelf.current() == learner.versions[0] and not hearing:
+                hearing.append(1)
+                robot.receiver.manifest(full)
+                raise DeltaError('another base')
+
+    hearing = []
+    robot = Robot(tmp_path / 'shelf', learner, Hearing())
+    full, parts = learner.offer(1)
+    robot.take(*learner.offer(0))
+    robot.take(*learner.offer(1, base=0))
+    assert hearing
+    # The manifest does not come again: these parts are all that does.
+    send(robot.receiver, full, parts)
+    robot.work()
+    assert robot.current == learner.versions[1]
+    robot.close()
 
 
 def test_older_policy_replayed_as_new_is_refused(robot, learner):

@@ -18,6 +18,8 @@ class RobotReport:
     """Versions on its shelf."""
     heard_at: float
     """Monotonic time, s."""
+    refused: str = ''
+    """Version that it refused last."""
 
     @property
     def has(self) -> frozenset[str]:
@@ -35,9 +37,11 @@ class Fleet:
         self._silence, self._clock = silence, clock
         self._reports: dict[str, RobotReport] = {}
 
-    def report(self, robot: str, running: str, stored: Iterable[str]) -> None:
+    def report(
+        self, robot: str, running: str, stored: Iterable[str], refused: str = '',
+    ) -> None:
         """Hear of a robot."""
-        self._reports[robot] = RobotReport(running, tuple(stored), self._clock())
+        self._reports[robot] = RobotReport(running, tuple(stored), self._clock(), refused)
 
     def running(self, robot: str) -> str:
         """Return the version that a robot runs; empty if that is not known."""
@@ -49,6 +53,11 @@ class Fleet:
         oldest = self._clock() - self._silence
         return {robot: report for robot, report in sorted(self._reports.items())
                 if report.heard_at >= oldest}
+
+    def lacking(self, version: str) -> list[str]:
+        """Return the robots that neither have a version nor refused it."""
+        return [robot for robot, report in self.live().items()
+                if version not in report.has and version != report.refused]
 
     def plan(
         self, version: str, bases: Sequence[str], *, deltas: int,

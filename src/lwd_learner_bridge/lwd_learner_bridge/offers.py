@@ -14,19 +14,23 @@ from obstore.store import from_url
 from lwd_learner_bridge.errors import OfferError
 from lwd_policy.errors import PolicyError
 from lwd_policy.manifest import PART_LIMIT, Manifest
-from lwd_policy.payload import pack
+from lwd_policy.payload import hashes, pack
 from lwd_policy.published import Publication
 from lwd_policy.signature import SigningKey
 
 FOLDER = '.payloads'
+MESSAGE_PART = 60_000
+"""Bytes of a part in a message at most. The middleware (Fast DDS 2.14) cuts what does not fit into
+a datagram of 64 kB into fragments; a reader that falls behind while it has some of them may never
+return from taking a message, and its process with it."""
 
 
 @dataclass(frozen=True)
 class OfferConfig:
     """How payloads are made."""
 
-    part_bytes: int = field(default=500_000, metadata={'range': (1000, PART_LIMIT)})
-    """Size of a part."""
+    part_bytes: int = field(default=MESSAGE_PART, metadata={'range': (1000, MESSAGE_PART)})
+    """Size of a part that is sent as a message. It fits into one datagram."""
     store_url: str = ''
     """Folder or bucket that robots fetch large payloads from, such as s3://lwd/policies;
     credentials come from the environment. Empty: everything goes by parts."""
@@ -115,19 +119,24 @@ class Offers:
                 snapshot=publication.snapshot, metrics=dict(publication.metrics),
                 rollout_first=self._first)
             if self.config.store_url and manifest.payload_bytes > self.config.url_above:
-                manifest = replace(manifest, url=self._store(file, manifest.payload_sha256))
+                manifest = self._store(file, manifest)
             self._made[name] = Offer(self._sign(manifest), file)
         return self._made[name]
 
     def _sign(self, manifest: Manifest) -> Manifest:
         return manifest.signed(self._key) if self._key else manifest
 
-    def _store(self, file: Path, name: str) -> str:
+    def _store(self, file: Path, manifest: Manifest) -> Manifest:
+        """Put a payload where robots fetch it; returns its manifest with the URL."""
+        name, place = manifest.payload_sha256, self.config.store_url
         try:
-            obstore.put(from_url(self.config.store_url), name, file)
+            obstore.put(from_url(place), name, file)
+            # Robots fetch ranges, not messages: with few of them the manifest stays small.
+            parts = hashes(file, PART_LIMIT)[1]
         except (BaseError, OSError, ValueError) as error:
             raise OfferError(
-                f'the payload cannot be stored at {self.config.store_url}: '
+                f'the payload cannot be stored at {place}: '
                 f'{str(error).partition(chr(10))[0]}; mend the store, or leave store_url empty'
             ) from error
-        return f'{self.config.store_url.rstrip("/")}/{name}'
+        return replace(manifest, url=f'{place.rstrip("/")}/{name}', part_bytes=PART_LIMIT,
+                       part_sha256=parts)

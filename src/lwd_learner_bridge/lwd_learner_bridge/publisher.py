@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -17,16 +18,21 @@ from lwd_policy.manifest import Manifest
 from lwd_policy.published import Publication, Published
 
 _RELEASED = '.released'
+_RARELY = 10.0
 
 
 @dataclass(frozen=True)
 class SendConfig:
     """How payloads are sent."""
 
-    window: int = field(default=8, metadata={'range': (1, 1000)})
-    """Parts that may be on their way; robots acknowledge them before more are sent."""
+    window: int = field(default=6, metadata={'range': (1, 200)})
+    """Parts that may be on their way; robots acknowledge them before more are sent. What is more
+    than the middleware's shared memory, half a megabyte, would be lost and sent again."""
     deltas: int = field(default=2, metadata={'range': (0, 16)})
     """Payloads of differences made at most, each to a version that many robots have."""
+    remind: float = field(default=1.0, metadata={'range': (0.1, 3600.0)})
+    """After which time the manifest is said again while a robot lacks the policy, s; then after
+    twice as long, up to ten times."""
 
 
 class Outlet(Protocol):
@@ -52,6 +58,7 @@ class Publisher:
         self, published: Published, offers: Offers, fleet: Fleet, outlet: Outlet, *,
         rollout: Rollout | None = None, config: SendConfig | None = None,
         on_change: Callable[[str], None] = lambda _: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Send what is in a folder.
 
@@ -63,6 +70,7 @@ class Publisher:
             rollout: Decides on stages.
             config: Options.
             on_change: Told what happened, for a log.
+            clock: Monotonic, s.
         """
         self.published, self.rollout = published, rollout or Rollout()
         self.config = config or SendConfig()
@@ -72,6 +80,8 @@ class Publisher:
         """Whether only the first robots may take it."""
         self._offers, self._fleet, self._outlet, self._tell = offers, fleet, outlet, on_change
         self._latched: Manifest | None = None
+        self._clock = clock
+        self._remind_at, self._remind_after = 0.0, self.config.remind
         # Guards what is wanted; never held while something is sent.
         self._wanted = threading.Condition()
         self._parts: dict[str, set[int]] = {}
@@ -95,7 +105,7 @@ class Publisher:
                 raise
         elif self.staged and self.rollout.verdict() != 'wait':
             self._decide()
-        elif not self._serve():
+        elif not (self._serve() or self._remind()):
             with self._wanted:
                 self._wanted.wait_for(lambda: self._full or self._parts, timeout)
 
@@ -125,6 +135,24 @@ class Publisher:
             offer = self._offers.get(latest)
             if offer.manifest.payload_sha256 not in sent:
                 self._send(offer, range(len(offer.manifest.part_sha256)))
+        self._remind_after = self.config.remind
+        self._remind_at = self._clock() + self._remind_after
+
+    def _remind(self) -> bool:
+        """Say again what is offered if a robot seems not to know; returns whether it was said.
+
+        A manifest that was lost, or came when a robot was busy with another one, would leave it
+        behind until the next policy: it asks for nothing that it has not heard of.
+        """
+        if self.current is None or self._latched is None or self._clock() < self._remind_at:
+            return False
+        if not self._fleet.lacking(self.current.version):
+            self._remind_at = self._clock() + self.config.remind
+            return False
+        self._remind_after = min(2.0 * self._remind_after, _RARELY * self.config.remind)
+        self._remind_at = self._clock() + self._remind_after
+        self._latch(self._latched)
+        return True
 
     def _decide(self) -> None:
         """End the first stage, one way or the other."""
@@ -218,6 +246,8 @@ class Publisher:
         for payload_sha256, indices in parts.items():
             found = self._offers.find(payload_sha256)
             if found is not None:
+                # Who asks may have lost the manifest too, or was busy when it came.
+                self._latched = None
                 self._send(found, sorted(indices))
         return True
 
@@ -241,13 +271,15 @@ class Publisher:
         if manifest.url or not self._outlet.listeners():
             # Who comes later asks.
             return
-        for number, index in enumerate(indices, start=1):
+        wanted = list(indices)
+        for number, index in enumerate(wanted, start=1):
             self._outlet.part(manifest, index, offer.part(index))
-            if number % self.config.window == 0:
+            if number % self.config.window == 0 and number < len(wanted):
+                # Not after the last ones: for so little the middleware asks for acknowledgements
+                # only every three seconds, and nothing more is to come.
                 self._outlet.flush()
                 if self._superseded():
                     return
-        self._outlet.flush()
 
     def _superseded(self) -> bool:
         try:

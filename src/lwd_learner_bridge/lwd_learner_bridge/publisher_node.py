@@ -159,7 +159,8 @@ class PublisherNode(Node):
                     lambda message, robot=robot: self._on_episode(robot, message), RECORD)
 
     def _on_status(self, robot: str, message: PolicyStatus) -> None:
-        self._fleet.report(robot, message.running_version, message.stored_versions)
+        self._fleet.report(
+            robot, message.running_version, message.stored_versions, message.refused_version)
 
     def _on_episode(self, robot: str, message: Episode) -> None:
         running = self._fleet.running(robot)
@@ -186,6 +187,9 @@ class PublisherNode(Node):
             'version': current.version if current else '', 'update': current.update
             if current else 0, 'robots': len(self._fleet.live()), 'parts sent': self._parts_sent,
             'bytes sent': self._bytes_sent, 'signed': self._key is not None}
+        if not self._thread.is_alive():
+            return Health(ERROR, 'the thread that sends policies has ended; see the log, and '
+                          'restart the node', values)
         if self._trouble:
             return Health(ERROR, self._trouble, values)
         others = self.count_publishers(MANIFEST) - 1

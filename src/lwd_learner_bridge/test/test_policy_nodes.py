@@ -8,14 +8,17 @@ import math
 from dataclasses import replace
 
 import pytest
+import rclpy
 from graph import Graph
 from rclpy.qos import QoSProfile
+from rclpy.serialization import serialize_message
 from std_srvs.srv import Trigger
 from tiny_policies import saved, tiny, trained
 
 from lwd_actor.receiver_node import ReceiverNode
+from lwd_learner_bridge.offers import OfferConfig
 from lwd_learner_bridge.policy_messages import manifest_message, part_message
-from lwd_learner_bridge.publisher_node import MANIFEST, PART, PublisherNode
+from lwd_learner_bridge.publisher_node import FETCH_PARTS, MANIFEST, PART, PublisherNode
 from lwd_msgs.msg import (
     ActionChunk,
     ControlStep,
@@ -25,7 +28,8 @@ from lwd_msgs.msg import (
     PolicyPart,
     PolicyStatus,
 )
-from lwd_msgs.srv import RollbackPolicy
+from lwd_msgs.srv import FetchParts, RollbackPolicy
+from lwd_policy.manifest import Manifest
 from lwd_policy.payload import pack
 from lwd_policy.published import Published
 from lwd_policy.shelf import Shelf
@@ -104,6 +108,40 @@ def test_policies_reach_robots_and_late_joiners(site):
     file = 'weights.safetensors'
     assert (site.shelf(2).path(site.versions[1]) / file).read_bytes() == (
         site.folder / 'policy1' / file).read_bytes()
+
+
+def test_question_that_is_lost_with_a_publisher_is_asked_again(site):
+    """The publisher ends after a robot asked it, and before it answered."""
+    site.robot(1)
+    site.learn()
+    manifest = replace(pack(site.folder / 'policy0', site.folder / 'payload', part_bytes=4000),
+                       stamp_ns=1).signed(SigningKey.load(site.private))
+    node = site.graph.client
+    gone = rclpy.create_node('gone', namespace='/lwd')
+    service = gone.create_service(FetchParts, FETCH_PARTS, lambda _, answer: answer)
+    manifests = node.create_publisher(PolicyManifest, MANIFEST, LATCHED)
+    manifests.publish(manifest_message(manifest))
+    site.graph.until(
+        lambda: service.handle.service_take_request(FetchParts.Request)[1] is not None,
+        'a question')
+    gone.destroy_node()
+    heard = []
+
+    def answer(request, response):
+        heard.append(request.payload_sha256)
+        response.success = True
+        return response
+
+    node.create_service(FetchParts, FETCH_PARTS, answer)
+    site.graph.until(lambda: heard == [manifest.payload_sha256], 'the question again')
+
+
+def test_part_is_no_more_than_a_datagram():
+    """Fast DDS cuts larger ones in fragments; a busy reader of those may hang for ever."""
+    manifest = Manifest(version='f' * 64, payload_sha256='f' * 64)
+    part = part_message(manifest, 2**32 - 1, bytes(OfferConfig().part_bytes))
+    # 65,500 bytes is its limit for a message on every transport; RTPS headers take some of it.
+    assert len(serialize_message(part)) < 65_500 - 500
 
 
 def _chunk(version, value=0.0, seconds=0.01):

@@ -16,16 +16,19 @@ from lwd_learner_bridge.fleet import Fleet
 from lwd_learner_bridge.offers import OfferConfig, Offers
 from lwd_learner_bridge.publisher import Publisher, SendConfig
 from lwd_learner_bridge.rollout import Rollout, RolloutConfig, chance_of_so_few
+from lwd_policy.manifest import PART_LIMIT
 from lwd_policy.published import Published
 from lwd_policy.shelf import ShelfWriter
 from lwd_policy.signature import SigningKey, TrustedKeys, new_keys
 
 
 class Site:
-    """A publisher and robots, joined by a network that may lose parts."""
+    """A publisher and robots, joined by a network that may lose parts, or whatever is said."""
 
-    def __init__(self, folder, robots=2, *, loss=0.0, rollout=None, send=None, **offers):
-        self.folder, self.now, self.loss = folder, 0.0, loss
+    def __init__(
+        self, folder, robots=2, *, loss=0.0, loses_all=False, rollout=None, send=None, **offers,
+    ):
+        self.folder, self.now, self.loss, self.loses_all = folder, 0.0, loss, loses_all
         self.random = random.Random(0)
         self.key = SigningKey.load(new_keys(folder / 'keys')[0])
         self.published = Published(folder / 'published')
@@ -43,7 +46,10 @@ class Site:
     def restart(self):
         self.publisher = Publisher(
             self.published, Offers(self.folder / 'payloads', self.key, self.offer_config),
-            self.fleet, self, rollout=self.rollout, config=self.send)
+            self.fleet, self, rollout=self.rollout, config=self.send, clock=lambda: self.now)
+
+    def lost(self, *, part=False):
+        return (part or self.loses_all) and self.random.random() < self.loss
 
     def join(self, rank):
         shelf = ShelfWriter(self.folder / f'shelf{rank}')
@@ -55,12 +61,13 @@ class Site:
     def manifest(self, manifest):
         self.manifests.append(manifest)
         for robot in self.robots.values():
-            robot.manifest(manifest)
+            if not self.lost():
+                robot.manifest(manifest)
 
     def part(self, manifest, index, data):
         self.parts.append((manifest.payload_sha256, index))
         for robot in self.robots.values():
-            if self.random.random() >= self.loss:
+            if not self.lost(part=True):
                 robot.part(manifest.version, manifest.payload_sha256, index, data)
 
     def flush(self):
@@ -82,14 +89,16 @@ class Site:
         for _ in range(rounds):
             for rank, robot in self.robots.items():
                 running = robot.shelf.current() or ''
-                self.fleet.report(f'g1_{rank:02d}', running, robot.shelf.versions())
+                if not self.lost():
+                    self.fleet.report(f'g1_{rank:02d}', running, robot.shelf.versions(),
+                                      robot.last_refusal[0])
             self.publisher.step(0.0)
             for robot in self.robots.values():
                 wanted = robot.wanted()
-                if wanted:
+                if wanted and not self.lost():
                     success, *_ = self.publisher.request(
                         wanted.version, wanted.payload_sha256, wanted.indices)
-                    if not success:
+                    if not success and not self.lost():
                         robot.unavailable(wanted)
                 robot.work(timeout=0.0)
             self.now += 0.5
@@ -121,6 +130,44 @@ def test_lost_parts_are_sent_again(tmp_path, loss):
         site.learn()
         site.settle(200)
     assert site.running() == site.versions[1:] * 3
+
+
+def test_whatever_is_lost_robots_follow_within_seconds(tmp_path):
+    """Manifests, parts, questions, answers and reports: two of five never arrive."""
+    site = Site(tmp_path, robots=8, loss=0.4, loses_all=True)
+    for _ in range(3):
+        site.learn()
+        published = site.now
+        while site.running() != site.versions[-1:] * 8:
+            site.settle(1)
+            assert site.now - published < 60.0, 'left behind'
+    assert all(robot.refused == 0 for robot in site.robots.values())
+
+
+def test_robot_that_missed_the_manifest_hears_it_again_ever_more_rarely(tmp_path):
+    site = Site(tmp_path, robots=2)
+    absent = site.robots.pop(2)
+    site.learn()
+    site.settle(4)
+    assert len(site.manifests) == 1, 'who has it is not reminded'
+    # It is there, but the manifest was lost on its way.
+    site.manifests.clear()
+    said, began = [], site.now
+    for _ in range(80):
+        site.fleet.report('g1_02', '', [])
+        site.settle(1)
+        said += [site.now - began] * (len(site.manifests) - len(said))
+    assert said[0] <= 1.5
+    assert 4 <= len(said) <= 7
+    site.robots[2] = absent
+    site.settle(40)
+    assert site.running() == site.versions * 2
+    # Nor is one that refused it.
+    site.manifests.clear()
+    for _ in range(40):
+        site.fleet.report('g1_03', '', [], refused=site.versions[0])
+        site.settle(1)
+    assert site.manifests == []
 
 
 def test_late_joiner_and_robot_with_a_gap(tmp_path):
@@ -200,6 +247,7 @@ def test_large_payload_goes_by_url(tmp_path):
     assert site.running() == site.versions * 2
     assert site.parts == []
     assert site.manifests[-1].url == f'file://{store}/{site.manifests[-1].payload_sha256}'
+    assert site.manifests[-1].part_bytes == PART_LIMIT, 'ranges to fetch are no messages'
 
 
 def test_store_that_is_not_there_is_named_and_tried_again(tmp_path):
@@ -244,6 +292,17 @@ def test_newer_publication_cuts_the_present_one_short(tmp_path):
     assert len(site.parts) == 2
     site.settle()
     assert site.running() == site.versions[1:] * 2
+
+
+def test_acknowledgements_are_waited_for_after_each_window_only(tmp_path):
+    """After the last parts it would take seconds until the middleware asks for them."""
+    site = Site(tmp_path, send=SendConfig(window=4))
+    flushes = []
+    site.flush = lambda: flushes.append(len(site.parts))
+    site.learn()
+    site.publisher.step(0.0)
+    assert len(site.parts) > 8
+    assert flushes == list(range(4, len(site.parts), 4))
 
 
 def _staged(tmp_path, **more):

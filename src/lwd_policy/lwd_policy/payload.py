@@ -69,7 +69,7 @@ def pack(
                     shutil.copyfileobj(source, out, _COPY)
             out.writelines(extra)
             out.write(_TRAILER.pack(_MAGIC, *map(len, extra)))
-        whole, parts = _hashes(place, part_bytes)
+        whole, parts = hashes(place, part_bytes)
     except OSError as error:
         raise PayloadError(f'the payload of {policy} cannot be written to {place}: {error}'
                            ) from error
@@ -99,7 +99,12 @@ def _difference(
     return data, header.base
 
 
-def _hashes(path: Path, part_bytes: int) -> tuple[str, tuple[str, ...]]:
+def hashes(path: Path, part_bytes: int) -> tuple[str, tuple[str, ...]]:
+    """Return the SHA-256 in hex of a payload, and of each of its parts.
+
+    Raises:
+        OSError: It cannot be read.
+    """
     whole, parts = hashlib.sha256(), []
     with path.open('rb') as file:
         while part := file.read(part_bytes):

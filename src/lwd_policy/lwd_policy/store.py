@@ -18,6 +18,7 @@ from lwd_policy.critic import Critic, CriticConfig
 from lwd_policy.errors import ConfigError, LayoutError, WeightsError
 from lwd_policy.policy import FlowPolicy
 from lwd_policy.runtime import RuntimeConfig
+from lwd_policy.unfilled import Unfilled
 
 POLICY, CRITIC = 'policy', 'critic'
 
@@ -65,7 +66,8 @@ def load_policy(folder: Path) -> tuple[FlowPolicy, RuntimeConfig, PolicyCard]:
             f'{folder}: the policy moves joints {", ".join(card.layout.joints)}; this robot has '
             f'{", ".join(COMMAND_NAMES)}')
     try:
-        policy = FlowPolicy(PolicyConfig.from_dict(card.architecture[POLICY]))
+        with Unfilled():
+            policy = FlowPolicy(PolicyConfig.from_dict(card.architecture[POLICY]))
         runtime = RuntimeConfig(**card.architecture.get('runtime', {}))
     except (KeyError, TypeError, ConfigError) as error:
         raise WeightsError(
@@ -93,8 +95,9 @@ def load_critic(folder: Path) -> Critic:
     """
     tensors, card = weights.load(folder)
     try:
-        critic = Critic(CriticConfig(**card.architecture[CRITIC]),
-                        PolicyConfig.from_dict(card.architecture[POLICY]))
+        with Unfilled():
+            critic = Critic(CriticConfig(**card.architecture[CRITIC]),
+                            PolicyConfig.from_dict(card.architecture[POLICY]))
     except (KeyError, TypeError, ConfigError) as error:
         raise WeightsError(f'{folder}: the card describes no critic: {error}') from error
     _fill(critic, tensors, folder)

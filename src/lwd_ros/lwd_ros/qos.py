@@ -26,10 +26,10 @@ RECORD = QoSProfile(
 """Control steps, executed commands, rewards: nothing may be lost in a stall of three seconds."""
 
 PARTS = QoSProfile(
-    history=HistoryPolicy.KEEP_LAST, depth=64, reliability=ReliabilityPolicy.RELIABLE,
+    history=HistoryPolicy.KEEP_LAST, depth=256, reliability=ReliabilityPolicy.RELIABLE,
     durability=DurabilityPolicy.VOLATILE)
-"""Parts of a policy: who sends waits for acknowledgements long before so many are on their way,
-for those beyond the depth are lost without a word."""
+"""Parts of a policy, 60 kB each. Who sends waits for acknowledgements, but a part is acknowledged
+before it is taken: those beyond the depth are lost without a word if a robot is busy."""
 
 LATCHED = QoSProfile(
     history=HistoryPolicy.KEEP_LAST, depth=1, reliability=ReliabilityPolicy.RELIABLE,

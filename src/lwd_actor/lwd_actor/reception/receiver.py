@@ -29,6 +29,8 @@ from lwd_policy.shelf import ShelfWriter
 from lwd_policy.signature import TrustedKeys
 
 _LONGEST_WAIT = 30.0
+# Between two questions: whatever was lost, it is mended within seconds.
+_LONGEST_SILENCE = 5.0
 # Of a request: more are asked for when these are there.
 _INDICES = 1000
 
@@ -145,7 +147,8 @@ class Receiver:
                 self._pursue(offer)
                 assembly = self._assembly
             wait = 0.0 if self._needs_full and not self._waited else min(
-                self.config.patience * 2**self._waited, _LONGEST_WAIT)
+                self.config.patience * 2**self._waited,
+                max(self.config.patience, _LONGEST_SILENCE))
             if offer is None or self._clock() - self._heard_at < wait:
                 return None
             if self._needs_full:
@@ -161,7 +164,9 @@ class Receiver:
     def unavailable(self, request: Request) -> None:
         """Hear that the publisher has no such payload any more."""
         with self._changed:
-            offer = self._offer
+            offer, assembly = self._offer, self._assembly
+            if assembly is not None and assembly.complete:
+                return
             if request.payload_sha256 and offer is not None and offer.version == request.version:
                 # What has come so far stays: perhaps the rest does come, from another publisher.
                 self._needs_full = True
@@ -201,11 +206,15 @@ class Receiver:
             return
         assembly.close()
         shutil.rmtree(assembly.folder, ignore_errors=True)
-        if self._assembly is assembly:
+        superseded = self._assembly is not assembly
+        if not superseded:
             self._assembly = None
-        elif self._offer is not None and self._assembly is None and not self._needs_full:
-            # Something newer came meanwhile.
-            self._pursue(self._offer)
+        offer = self._offer
+        if offer is None or self._assembly is not None:
+            return
+        if (self._needs_full and not offer.base) or (superseded and not self._needs_full):
+            # The full weights that are needed now, or something newer, came meanwhile.
+            self._pursue(offer)
 
     def _take(self, assembly: Assembly, running: Path | None) -> None:
         offer = assembly.manifest
