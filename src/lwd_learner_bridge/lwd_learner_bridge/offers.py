@@ -34,8 +34,9 @@ class OfferConfig:
     store_url: str = ''
     """Folder or bucket that robots fetch large payloads from, such as s3://lwd/policies;
     credentials come from the environment. Empty: everything goes by parts."""
-    url_above: int = field(default=200_000_000, metadata={'range': (0, 1_000_000_000_000)})
-    """Size of a payload, bytes, above which it goes to the store instead of by parts."""
+    url_above: int = field(default=40_000_000, metadata={'range': (0, 1_000_000_000_000)})
+    """Size of a payload, bytes, above which it goes to the store instead of by parts: up to there
+    the manifest, which lists the parts, is no more than a datagram either."""
 
 
 @dataclass(frozen=True)
