@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import signal
 import sys
 from collections.abc import Sequence
@@ -30,6 +31,10 @@ from lwd_bringup.commands import (
 from lwd_bringup.errors import BringupError
 
 
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
+"""What a disk may refuse anywhere; nothing is wrong with the program then."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0, 1 for a finding, 2 for bad input."""
     console = Console()
@@ -50,6 +55,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status: int = options.run(options, console)
     except BringupError as error:
         console.print(f'[red]error:[/red] {error}', highlight=False)
+        return 2
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        where = f' for {error.filename}' if error.filename else ''
+        console.print(f'[red]error:[/red] {error.strerror}{where}; make room or choose another '
+                      'place, then go on', highlight=False)
         return 2
     except KeyboardInterrupt:
         console.print('stopped')
