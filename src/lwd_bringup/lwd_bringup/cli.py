@@ -30,7 +30,6 @@ from lwd_bringup.commands import (
 )
 from lwd_bringup.errors import BringupError
 
-
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 """What a disk may refuse anywhere; nothing is wrong with the program then."""
 

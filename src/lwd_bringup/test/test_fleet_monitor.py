@@ -3,10 +3,10 @@ import time
 
 import pytest
 import rclpy
+from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from lwd_bringup.loop.monitor import Monitor
-from builtin_interfaces.msg import Time
 from lwd_msgs.msg import Episode, Intervention, PolicyManifest, PolicyStatus
 
 
