@@ -70,8 +70,8 @@ class Supervised:
         self._socket_folder = Path(tempfile.mkdtemp(prefix='lwd-'))
         self._config = folder / 'supervisord.conf'
         self._process: subprocess.Popen[bytes] | None = None
-        self._pids: set[int] = set()
-        """Of the nodes, as they were seen last."""
+        self.pids: dict[str, int] = {}
+        """Of the nodes that ran when `states` was asked last, <robot>.<node>."""
         self._given_up: dict[str, float] = {}
         """When a node was first found given up."""
         self._revived = 0.0
@@ -145,7 +145,7 @@ class Supervised:
                 'list[dict[str, Any]]', self._server().supervisor.getAllProcessInfo())
         except (OSError, xmlrpc.client.Error):
             return {}
-        self._pids = {info['pid'] for info in answer if info['pid']}
+        self.pids = {info['name']: info['pid'] for info in answer if info['pid']}
         return {info['name']: info['statename'] for info in answer}
 
     def heal(self) -> dict[str, float]:
@@ -182,7 +182,7 @@ class Supervised:
     def _end_orphans(self) -> None:
         """Wait for the nodes of a supervisord that was killed: they were told to end with it."""
         left = []
-        for pid in self._pids:
+        for pid in self.pids.values():
             with contextlib.suppress(psutil.NoSuchProcess):
                 left.append(psutil.Process(pid))
         for process in psutil.wait_procs(left, timeout=_STOP_SECONDS)[1]:

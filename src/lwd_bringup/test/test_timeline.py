@@ -69,8 +69,8 @@ def test_what_a_full_disk_did_not_take_is_told_with_the_next_line(tmp_path):
     timeline = Timeline(file, 0.0)
     timeline.add(grown(3))
     whole = timeline._file
-    with open('/dev/full', 'wb', buffering=0) as full, pytest.raises(OSError, match='No space'):
-        timeline._file = full
+    with open('/dev/full', 'wb', buffering=0) as timeline._file, \
+            pytest.raises(OSError, match='No space'):
         timeline.add(grown(5))
     timeline._file = whole
     timeline.add(grown(6))
