@@ -50,7 +50,7 @@ class Supervised:
 
     def __init__(
         self, nodes: Sequence[NodeSpec], folder: Path, *, environment: Mapping[str, str],
-        log_level: str = 'info',
+        log_level: str = 'info', retries: int = 5,
     ) -> None:
         """Write the supervisor's configuration.
 
@@ -59,6 +59,7 @@ class Supervised:
             folder: Where logs and generated files go; made if missing.
             environment: Variables for every node.
             log_level: Of every node.
+            retries: Starts in a row that may fail before a node is given up for a while.
 
         Raises:
             BringupError: A node is not installed.
@@ -89,8 +90,9 @@ class Supervised:
                 f'[program:{name}]',
                 'command=' + ' '.join(_quoted(word) for word in words),
                 f'autorestart={"true" if spec.respawn else "false"}',
-                'startsecs=1', 'startretries=5', 'stopsignal=INT', f'stopwaitsecs={_STOP_SECONDS}',
-                'stopasgroup=true', 'killasgroup=true', 'redirect_stderr=true',
+                'startsecs=1', f'startretries={retries}', 'stopsignal=INT',
+                f'stopwaitsecs={_STOP_SECONDS}', 'stopasgroup=true', 'killasgroup=true',
+                'redirect_stderr=true',
                 f'stdout_logfile={folder}/logs/{name}.log',
                 'stdout_logfile_maxbytes=20MB', 'stdout_logfile_backups=2',
             ]))

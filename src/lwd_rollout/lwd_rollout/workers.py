@@ -44,3 +44,7 @@ def _belong_to_parent() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == 'linux':
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
+    parent = multiprocessing.parent_process()
+    if parent is not None and not parent.is_alive():
+        # It ended before this process had asked to end with it.
+        os._exit(1)
