@@ -44,6 +44,9 @@ def add(commands: Commands) -> None:
                            f'last (default: {plan.episodes})')
     demo.add_argument('--split', choices=('test', 'tune'), default=plan.split,
                       help='scenes of the comparison (default: test)')
+    demo.add_argument('--pool-hours', type=float, default=plan.pool_hours,
+                      help='of robot time, of offline episodes to learn from as well; 0 for none '
+                           f'(default: {plan.pool_hours:g})')
     demo.add_argument('--seed', type=int, default=plan.seed,
                       help='of scenes and training (default: 0)')
     demo.add_argument('--port', type=int,
@@ -90,6 +93,10 @@ def _demo(options: argparse.Namespace, console: Console) -> int:
                               f'{summary["control_steps"]} control steps')
     table.add_row('policies', f'{summary["policies"]} published; swaps: ' + ', '.join(
         f'{name} {count}' for name, count in summary['swaps'].items()))
+    table.add_row('segments', f'{summary["segments_registered"]} in the store, '
+                              f'{summary["segments_waiting"]} yet to upload, '
+                              f'{summary["segments_lost"]} lost, '
+                              f'{summary["segments_doubled"]} doubled')
     table.add_row('report', str(folder / REPORT))
     table.add_row('summary, logs', f'{folder / SUMMARY}, {folder / "logs"}')
     console.print(table)
@@ -119,7 +126,7 @@ def _begin(folder: Path, options: argparse.Namespace, domain: int) -> LoopPlan:
         robots=options.robots, minutes=options.minutes,
         tasks=tuple(name for name in options.tasks.split(',') if name),
         policy=options.policy, seed=options.seed, episodes=options.episodes,
-        split=options.split, settings=settings(options.settings))
+        split=options.split, pool_hours=options.pool_hours, settings=settings(options.settings))
     # Its settings are checked by this, too.
     if why := lack_of_room(run.fleet(folder, plan, domain)):
         raise BringupError(f'{why}, or choose another disk with --dir')

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The whole of a run: evaluate, deploy and learn, evaluate again, sum up.
+"""The whole of a run: deploy and learn, evaluate the first and the last policy, sum up.
 
 In its folder: plan.json (it resumes from what else is there), evaluation/ (first.json, last.json,
 filmstrips), pool/ (offline episodes), what lwd_bringup.fleet_config lists, timeline.jsonl (what
@@ -29,8 +29,9 @@ from lwd_bringup import run_folder
 from lwd_bringup.config import load
 from lwd_bringup.domains import claim_nodes
 from lwd_bringup.errors import BringupError
-from lwd_bringup.fleet_config import RUN, STORE, FleetBringup, robots
+from lwd_bringup.fleet_config import RUN, SPOOL, STORE, FleetBringup, robots
 from lwd_bringup.loop import history, report, versions
+from lwd_bringup.loop.audit import Audit, audit
 from lwd_bringup.loop.cameras import FleetCameras
 from lwd_bringup.loop.comparison import Result, compare, evaluated
 from lwd_bringup.loop.folder import EVALUATION, SUMMARY, TIMELINE
@@ -87,9 +88,8 @@ def _run(
     cameras: FleetCameras,
 ) -> dict[str, Any]:
     versions.keep(folder)
-    with _bar(console) as progress:
-        first = _evaluate(folder, 'first', Path(loop.policy), loop, progress)
-        if loop.pool_hours > 0:
+    if loop.pool_hours > 0:
+        with _bar(console) as progress:
             make(folder / _POOL, PoolPlan(
                 hours=loop.pool_hours, tasks=loop.tasks,
                 first_seed=_POOL_SEEDS + 100_000 * loop.seed),
@@ -100,8 +100,11 @@ def _run(
     if latest is None:
         raise BringupError(f'the learner published nothing; see {folder}/logs/lwd.learner.log')
     with _bar(console) as progress:
+        # Both behind the deployment: the fleet learns from the first minute on.
+        first = _evaluate(folder, 'first', Path(loop.policy), loop, progress)
         last = _evaluate(folder, 'last', latest.folder, loop, progress)
-    summary = _summary(loop, history.read(folder / TIMELINE), first, last)
+    summary = _summary(
+        loop, history.read(folder / TIMELINE), first, last, audit(folder / STORE, folder / SPOOL))
     (folder / SUMMARY).write_text(json.dumps(summary, indent=1) + '\n', encoding='utf-8')
     report.write(folder)
     return summary
@@ -229,7 +232,7 @@ def _check(supervised: Supervised) -> None:
 
 
 def _summary(
-    loop: LoopPlan, deployed: History, first: list[Result], last: list[Result],
+    loop: LoopPlan, deployed: History, first: list[Result], last: list[Result], kept: Audit,
 ) -> dict[str, Any]:
     fact, up, down = deployed.fact, deployed.upward, deployed.downward
     swapped = sorted(moment for policy in fact.policies[1:]
@@ -247,6 +250,10 @@ def _summary(
         'first_swap_s': swapped[0] if swapped else None,
         'refused': {name: robot.refused for name, robot in fact.robots.items()},
         'segments': fact.segments,
+        'segments_registered': kept.registered,
+        'segments_waiting': len(kept.waiting),
+        'segments_lost': len(kept.lost),
+        'segments_doubled': len(kept.doubled),
         'not_sampleable': sum(each.sampleable < 0 for each in fact.episodes),
         'up_s': {'p50': quantile(up, 0.5), 'p99': quantile(up, 0.99)},
         'down_s': {'p50': quantile(down, 0.5), 'p99': quantile(down, 0.99)},
