@@ -18,6 +18,7 @@ from lwd_bringup.errors import ConfigError
 # argparse has no public name for what add_subparsers returns.
 Commands: TypeAlias = 'argparse._SubParsersAction[argparse.ArgumentParser]'  # noqa: SLF001
 
+ROBOT_HELP = "the robot's namespace, such as g1_01"
 _CONFIG_HELP = f'{" or ".join(CONFIGS)}, or a path to a YAML file like them'
 _SETTING_HELP = "KEY=VALUE settings that replace the file's, for example driver.mode=lockstep"
 
@@ -31,6 +32,13 @@ def takes_config(parser: argparse.ArgumentParser, *, optional: bool = False) -> 
 def takes_settings(parser: argparse.ArgumentParser) -> None:
     """Let a command take settings."""
     parser.add_argument('settings', nargs='*', metavar='KEY=VALUE', help=_SETTING_HELP)
+
+
+def takes_domain(parser: argparse.ArgumentParser) -> None:
+    """Let a command say where robots are, and how long to wait for them."""
+    parser.add_argument('--domain', type=int, help='ROS domain (default: ROS_DOMAIN_ID, or 0)')
+    parser.add_argument('--wait', type=float, default=5.0,
+                        help='how long robots may take to answer, s (default: 5)')
 
 
 def loaded(options: argparse.Namespace) -> Machine:
