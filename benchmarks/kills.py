@@ -6,7 +6,8 @@ arbiter, recorder, policy, receiver, uploader, teleoperation, operator, coordina
 publisher, and supervisord, which takes all with it. In the end the fleet must have healed by
 itself, and what it recorded is held against the store.
 
-MINUTES=6, ROBOTS=1 and SEED=3 change it; KEEP=folder leaves everything there.
+MINUTES=6, ROBOTS=1 and SEED=3 change it, PATIENCE=600 waits longer on a busy machine for the fleet
+to begin and to heal; KEEP=folder leaves everything there.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ MINUTES = float(os.environ.get('MINUTES', '0.3' if quick() else '30'))
 ROBOTS = int(os.environ.get('ROBOTS', '1' if quick() else '2'))
 SEED = int(os.environ.get('SEED', '0'))
 BETWEEN = (3.0, 5.0) if quick() else (30.0, 60.0)
-PATIENCE = 60.0 if quick() else 180.0
+PATIENCE = float(os.environ.get('PATIENCE', '180'))
 SUPERVISOR = 'supervisord'
 TAIL = 0.5
 """Seconds that may be missing at the end of an episode whose recorder was killed."""

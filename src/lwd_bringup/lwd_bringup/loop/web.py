@@ -163,6 +163,8 @@ def listening(port: int) -> socket.socket:
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((HOST, port))
+        # Only then is the port refused to others.
+        bound.listen()
     except OSError as error:
         bound.close()
         raise BringupError(
