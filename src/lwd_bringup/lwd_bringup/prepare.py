@@ -33,6 +33,13 @@ def prepare(config: Machine) -> None:
         raise BringupError(str(error)) from error
 
 
+def own_folders(config: Machine) -> list[Path]:
+    """Return the folders that no other run may work in meanwhile, whatever its domain."""
+    if isinstance(config, FleetBringup):
+        return [Path(config.folder)]
+    return [Path(config.run)] if isinstance(config, LearnerBringup) else []
+
+
 def lack_of_room(config: Machine) -> str:
     """Return why recorders would not begin an episode on this disk; empty if they would."""
     if isinstance(config, LearnerBringup):

@@ -16,7 +16,8 @@ from lwd_bringup.commands import loop, shared
 from lwd_bringup.config import load
 from lwd_bringup.errors import BringupError
 from lwd_bringup.loop.web import HOST, listening
-from lwd_bringup.prepare import lack_of_room, prepare
+from lwd_bringup.prepare import lack_of_room, own_folders, prepare
+from lwd_bringup.run_folder import held
 
 ROOT = Path(__file__).resolve().parents[3]
 POLICY = ROOT / 'policies' / 'default' / 'policy'
@@ -86,6 +87,19 @@ def test_a_disk_without_room_is_refused_by_a_demo_and_told_by_up(tmp_path, capsy
     assert lack_of_room(load('learner')) == ''
     monkeypatch.setattr(shutil, 'disk_usage', lambda path: Usage(10**12, 0, 10**12))
     assert lack_of_room(config) == ''
+
+
+def test_two_fleets_do_not_work_in_one_folder(tmp_path, capsys, monkeypatch):
+    """Whatever their domains and the folders of their logs."""
+    monkeypatch.chdir(tmp_path)
+    fleet = tmp_path / 'fleet'
+    fleet.mkdir()
+    with held(fleet):
+        assert main(['up', 'fleet', f'folder={fleet}', f'policy={POLICY}', '--dir', 'logs']) == 2
+    assert f'{fleet} is being run by process {os.getpid()}' in ' '.join(
+        capsys.readouterr().out.split())
+    assert own_folders(load('learner', {'run': str(fleet)})) == [fleet]
+    assert own_folders(load('sim_robot')) == []
 
 
 @pytest.mark.parametrize('name', ['sim_robot', 'fleet'])

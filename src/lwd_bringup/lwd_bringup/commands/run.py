@@ -44,8 +44,8 @@ def add(commands: Commands) -> None:
 def _up(options: argparse.Namespace, console: Console) -> int:
     from lwd_bringup.domains import claim_nodes
     from lwd_bringup.nodes import environment, executable, plan
-    from lwd_bringup.prepare import lack_of_room, prepare
-    from lwd_bringup.run_folder import held
+    from lwd_bringup.prepare import lack_of_room, own_folders, prepare
+    from lwd_bringup.run_folder import held, make
     from lwd_bringup.supervise import Supervised
     folder, config = _run(options)
     if why := lack_of_room(config):
@@ -57,7 +57,9 @@ def _up(options: argparse.Namespace, console: Console) -> int:
     # Listening to who is there already is done as the nodes would do it.
     os.environ.update(environment(config))
     with contextlib.ExitStack() as stack:
-        stack.enter_context(held(folder))
+        for place in dict.fromkeys((folder, *own_folders(config))):
+            make(place)
+            stack.enter_context(held(place))
         with console.status('looking for others in the domain'):
             claim_nodes(config.domain, nodes)
         prepare(config)
