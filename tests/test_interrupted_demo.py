@@ -60,7 +60,7 @@ def interrupt(process, folder):
     assert f'--resume {folder}' in said.replace('\n', '')
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_a_run_outlives_being_stopped_at_any_moment(tmp_path):
     folder = tmp_path / 'run'
     timeline = folder / 'timeline.jsonl'
