@@ -59,7 +59,7 @@ def test_a_robot_that_another_command_runs_here_is_refused_at_once(ros_domain, m
             'sys.stdin.read()')
     with process(code) as said:
         assert said == 'True'
-        with pytest.raises(BringupError, match=rf'/g1_01 .*domain {ros_domain}.*domain=N'):
+        with pytest.raises(BringupError, match=rf'domain {ros_domain} has /g1_01 .*domain=N'):
             claim_nodes(ros_domain, NODES)
         # Another robot of the same fleet, and the same robot in another fleet.
         claim_nodes(ros_domain, OTHER)
