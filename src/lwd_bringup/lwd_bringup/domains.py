@@ -78,9 +78,9 @@ def heard(domain: int, seconds: float = _LISTEN_SECONDS) -> Sequence[str]:
 def _taken(domain: int, names: Sequence[str]) -> BringupError:
     more = f' and {len(names) - 1} more' if len(names) > 1 else ''
     return BringupError(
-        f'ROS domain {domain} has {names[0]}{more} already, started by somebody else; end that, or '
-        'give this one a domain of its own: domain=N (0 to 39 are for fleets), or the robot another '
-        'name')
+        f'ROS domain {domain} has {names[0]}{more} already, started by somebody else; end that, '
+        'or give this one a domain of its own: domain=N (0 to 39 are for fleets), or the robot '
+        'another name')
 
 
 def _claim(name: str) -> bool:
