@@ -43,6 +43,7 @@ ROBOTS = int(os.environ.get('ROBOTS', '1' if quick() else '2'))
 SEED = int(os.environ.get('SEED', '0'))
 BETWEEN = (3.0, 5.0) if quick() else (30.0, 60.0)
 PATIENCE = float(os.environ.get('PATIENCE', '180'))
+_TRANSPORTS = 'FASTDDS_BUILTIN_TRANSPORTS'
 SUPERVISOR = 'supervisord'
 TAIL = 0.5
 """Seconds that may be missing at the end of an episode whose recorder was killed."""
@@ -178,7 +179,11 @@ def run(folder: Path) -> int:
     os.environ.update(environment(config))
     prepare(config)
     supervised = Supervised(
-        plan(config), folder, environment=environment(config), log_level=config.log_level)
+        plan(config), folder, environment={**environment(config), _TRANSPORTS: 'DEFAULT'},
+        log_level=config.log_level)
+    # Who judges must outlive those who are killed: one that dies while it holds a lock in shared
+    # memory may take with it whoever listens to it there.
+    os.environ[_TRANSPORTS] = 'UDPv4'
     rclpy.init()
     watcher = Watcher([one.robot for one in robots(config)], folder / STORE, folder / KEYS)
     bench = Bench(supervised, watcher)
