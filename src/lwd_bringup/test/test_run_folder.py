@@ -79,13 +79,14 @@ def test_up_goes_on_with_the_configuration_of_the_run(monkeypatch, tmp_path):
 
     def note(options, console):
         begun.append(run_command._run(options))
+        begin(begun[-1][0], begun[-1][2])
         return 0
 
     monkeypatch.setattr(run_command, '_up', note)
     assert main(['up', 'mine.yaml', 'record=true', 'spool=here', '--dir', 'run']) == 0
     monkeypatch.chdir('/')
     assert main(['up', '--resume', str(tmp_path / 'run')]) == 0
-    (folder, config), again = begun
-    assert (folder, config) == again
+    assert begun[0] == begun[1]
+    _, config, _ = begun[0]
     assert config.robot == 'g1_07'
     assert config.recorder.spool == str(tmp_path / 'here')

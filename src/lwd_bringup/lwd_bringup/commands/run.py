@@ -7,6 +7,7 @@ import argparse
 import contextlib
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -21,6 +22,9 @@ from lwd_bringup.commands.shared import (
 )
 from lwd_bringup.config import CONFIGS, Machine, load
 from lwd_bringup.errors import ConfigError
+
+if TYPE_CHECKING:
+    from lwd_bringup.run_folder import Begun
 
 
 def add(commands: Commands) -> None:
@@ -45,9 +49,9 @@ def _up(options: argparse.Namespace, console: Console) -> int:
     from lwd_bringup.domains import claim_nodes
     from lwd_bringup.nodes import environment, executable, plan
     from lwd_bringup.prepare import lack_of_room, own_folders, prepare
-    from lwd_bringup.run_folder import held, make
+    from lwd_bringup.run_folder import begin, held, make
     from lwd_bringup.supervise import Supervised
-    folder, config = _run(options)
+    folder, config, begun = _run(options)
     if why := lack_of_room(config):
         # What is recorded already can still be uploaded, and makes room.
         console.print(f'[yellow]warning:[/yellow] {why}', highlight=False)
@@ -56,12 +60,13 @@ def _up(options: argparse.Namespace, console: Console) -> int:
         executable(spec)
     # Listening to who is there already is done as the nodes would do it.
     os.environ.update(environment(config))
+    with console.status('looking for others in the domain'):
+        claim_nodes(config.domain, nodes)
     with contextlib.ExitStack() as stack:
+        begin(folder, begun)
         for place in dict.fromkeys((folder, *own_folders(config))):
             make(place)
             stack.enter_context(held(place))
-        with console.status('looking for others in the domain'):
-            claim_nodes(config.domain, nodes)
         prepare(config)
         supervised = Supervised(
             nodes, folder, environment=environment(config), log_level=config.log_level)
@@ -72,17 +77,15 @@ def _up(options: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _run(options: argparse.Namespace) -> tuple[Path, Machine]:
-    """Return the folder of a run and its configuration, new or that of its folder."""
-    from lwd_bringup.run_folder import Begun, begin, begun_with
+def _run(options: argparse.Namespace) -> tuple[Path, Machine, Begun]:
+    """Return the folder of a run, its configuration, and what it is begun with."""
+    from lwd_bringup.run_folder import Begun, begun_with
     if options.resume is None:
         if options.config is None:
             raise ConfigError(f'name a configuration, {" or ".join(CONFIGS)}, or a run to go on '
                               'with: --resume RUN')
-        config = loaded(options)
-        folder = run_folder(options, Path(options.config).stem)
-        begin(folder, Begun(options.config, settings(options.settings), os.getcwd()))
-        return folder, config
+        begun = Begun(options.config, settings(options.settings), os.getcwd())
+        return run_folder(options, Path(options.config).stem), loaded(options), begun
     if options.config is not None or options.dir is not None:
         raise ConfigError(
             f'--resume goes on with what {options.resume} was begun with; leave out the '
@@ -91,7 +94,7 @@ def _run(options: argparse.Namespace) -> tuple[Path, Machine]:
     begun = begun_with(folder)
     # Relative paths are meant as they were typed.
     os.chdir(begun.where)
-    return folder, load(begun.config, begun.settings)
+    return folder, load(begun.config, begun.settings), begun
 
 
 def _expert(options: argparse.Namespace, console: Console) -> int:
