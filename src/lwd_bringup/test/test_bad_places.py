@@ -18,6 +18,7 @@ from lwd_bringup.errors import BringupError
 from lwd_bringup.loop.web import HOST, listening
 from lwd_bringup.prepare import lack_of_room, own_folders, prepare
 from lwd_bringup.run_folder import held
+from lwd_ros.process import DIE_WITH_PARENT
 
 ROOT = Path(__file__).resolve().parents[3]
 POLICY = ROOT / 'policies' / 'default' / 'policy'
@@ -89,13 +90,16 @@ def test_a_disk_without_room_is_refused_by_a_demo_and_told_by_up(tmp_path, capsy
     assert lack_of_room(config) == ''
 
 
-def test_two_fleets_do_not_work_in_one_folder(tmp_path, capsys, monkeypatch):
+def test_two_fleets_do_not_work_in_one_folder(tmp_path, capsys, monkeypatch, ros_domain):
     """Whatever their domains and the folders of their logs."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(domains, 'heard', lambda domain: [])
+    monkeypatch.setenv(DIE_WITH_PARENT, '')
     fleet = tmp_path / 'fleet'
     fleet.mkdir()
     with held(fleet):
-        assert main(['up', 'fleet', f'folder={fleet}', f'policy={POLICY}', '--dir', 'logs']) == 2
+        assert main(['up', 'fleet', f'folder={fleet}', f'policy={POLICY}', '--dir', 'logs',
+                     f'domain={ros_domain}']) == 2
     assert f'{fleet} is being run by process {os.getpid()}' in ' '.join(
         capsys.readouterr().out.split())
     assert own_folders(load('learner', {'run': str(fleet)})) == [fleet]
