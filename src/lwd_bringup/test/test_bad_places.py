@@ -98,8 +98,8 @@ def test_two_fleets_do_not_work_in_one_folder(tmp_path, capsys, monkeypatch, ros
     fleet = tmp_path / 'fleet'
     fleet.mkdir()
     with held(fleet):
-        assert main(['up', 'fleet', f'folder={fleet}', f'policy={POLICY}', '--dir', 'logs',
-                     f'domain={ros_domain}']) == 2
+        assert main(['up', 'fleet', f'folder={fleet}', f'policy={POLICY}',
+                     f'domain={ros_domain}', '--dir', 'logs']) == 2
     assert f'{fleet} is being run by process {os.getpid()}' in ' '.join(
         capsys.readouterr().out.split())
     assert own_folders(load('learner', {'run': str(fleet)})) == [fleet]
