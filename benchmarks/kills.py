@@ -106,7 +106,11 @@ class Bench:
         else:
             name = self._chance.choice([one for one in names if one.endswith('.' + kind)] or names)
             pid = self.supervised.pids[name]
-        os.kill(pid, signal.SIGKILL)
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            # It is just being started again.
+            return
         self.kills.append(Kill(
             name.replace('.', '/'), time.monotonic(), time.time(),
             ticks={robot: heard[-1] for robot, heard in self.watcher.ticks.items() if heard}))
