@@ -28,3 +28,7 @@ class CatalogueError(DataError):
 
 class SampleError(DataError):
     """A sampler that cannot be set up from its snapshot and settings."""
+
+
+class EmptyError(SampleError):
+    """A snapshot that has nothing to draw; a later one may."""
