@@ -134,8 +134,10 @@ class Bench:
         goes_on = self.until(lambda: all(
             robot.episodes > before[robot.name] for robot in fact.robots.values()), PATIENCE)
         learns = self.until(lambda: len(fact.policies) > known, PATIENCE)
+        # Not all of them: what ended as its recorder was stopped may have lost its label.
         arrived = self.until(lambda: all(
-            each.sampleable >= 0.0 for each in fact.episodes if each.ended > last), PATIENCE)
+            any(each.robot == name and each.ended > last and each.sampleable >= 0.0
+                for each in fact.episodes) for name in before), PATIENCE)
         times = [kill.healed for kill in self.kills]
         return {
             'minutes': MINUTES, 'robots': ROBOTS, 'kills': len(self.kills),
@@ -155,7 +157,9 @@ def judge(folder: Path, watcher: Watcher, kills: list[Kill]) -> dict[str, float]
     published = Published(folder / RUN / 'published')
     numbers = [one.number for one in reversed(published.all())]
     ran = {version for versions in watcher.ran.values() for version in versions}
-    first = {one.version for one in published.all() if one.update == 0}
+    # The manifest of a version that was soon replaced may not have been heard; what it is a hash
+    # of then still has to be what this fleet's learner published.
+    own = {one.version for one in published.all()}
     for title, names in (
             ('lost', found.lost), ('doubled', found.doubled), ('quarantined', found.quarantined),
             ('unreadable', found.unreadable), ('gaps', [f'{a}: {b}' for a, b in broken.items()]),
@@ -169,7 +173,8 @@ def judge(folder: Path, watcher: Watcher, kills: list[Kill]) -> dict[str, float]
         'episodes_unreadable': len(found.unreadable), 'episodes_with_gaps': len(broken),
         'recorders_interrupted': len(lost), 'tail_lost_s_max': max(lost.values(), default=0.0),
         'policies': len(numbers), 'policies_run': len(ran),
-        'unsigned_run': len(ran - watcher.signed - first) + len(watcher.forged),
+        'policies_run_heard_signed': len(ran & watcher.signed),
+        'unsigned_run': len(ran - watcher.signed - own) + len(watcher.forged),
         'went_backward': sum(backward(versions, published) for versions in watcher.ran.values()),
         'publications_out_of_order': sum(
             behind != before + 1 for before, behind in itertools.pairwise(numbers))}
