@@ -15,8 +15,8 @@ test: setup  ## run all tests
 	@tools/browser.sh
 	@source tools/env.sh && python -m pytest $(ARGS)
 
-lint: setup  ## check style
-	@source tools/env.sh && ruff check .
+lint: setup  ## check style, of Python and of Dockerfiles
+	@source tools/env.sh && ruff check . && hadolint docker/*.Dockerfile
 
 type: setup  ## check types
 	@source tools/env.sh && mypy

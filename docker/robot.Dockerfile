@@ -14,7 +14,7 @@ WORKDIR /lwd
 COPY requirements/run.txt requirements/run.txt
 RUN python3 -m pip install -r requirements/run.txt
 COPY . .
-RUN source /opt/ros/jazzy/setup.bash && colcon build --merge-install
+RUN . /opt/ros/jazzy/setup.sh && colcon build --merge-install
 
 COPY docker/entrypoint.sh /entrypoint.sh
 ENTRYPOINT ["/entrypoint.sh"]

@@ -10,15 +10,18 @@ from pathlib import Path
 import pytest
 import torch
 
+from lwd_data.errors import EmptyError
 from lwd_data.replay.catalogue import Catalogue
 from lwd_learner.algorithms.lwd import LwdConfig
 from lwd_learner.algorithms.sft import SftConfig
 from lwd_learner.data import Replay
 from lwd_learner.engine import Engine, EngineConfig
+from lwd_learner.errors import NoEpisodeError
 from lwd_learner.extraction import QamConfig
 from lwd_learner.trainer import Trainer, TrainerConfig
 from lwd_learner.training import TrainConfig, make_algorithm
 from lwd_learner.value_learning import ValueConfig
+from lwd_learner_bridge import online
 from lwd_learner_bridge.errors import BridgeError
 from lwd_learner_bridge.online import OnlineConfig, OnlineLearner
 from lwd_policy import delta
@@ -111,6 +114,33 @@ def test_it_waits_for_the_fleet_then_trains_and_publishes_and_waits_again(tmp_pa
     with Catalogue(store) as catalogue:
         pins = catalogue.pins()
     assert pins[f'run/round-0/{found[0].snapshot[:12]}'][0] == found[0].snapshot
+    it.close()
+
+
+def test_it_waits_where_there_is_nothing_to_draw_yet(tmp_path, store, data, monkeypatch):
+    """The first episode was cut short by a kill, or nothing has succeeded yet."""
+    add(store, data / 'fleet')
+    it = learner(store, tmp_path / 'run', data)
+    for error in (EmptyError('not one window'), NoEpisodeError('no episode')):
+        def empty(*_, error=error, **__):
+            raise error
+        with monkeypatch.context() as patch:
+            patch.setattr(online, 'Replay', empty)
+            assert it.step() is None
+    begun = []
+
+    def barren(*_, **__):
+        begun.append(1)
+        raise EmptyError('not one window that the selection lets through')
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, 'run', barren)
+        assert it.step() is None
+        assert it.step() is None
+    assert len(begun) == 1
+    # The next round is of what has come since.
+    add(store, data / 'later')
+    assert it.step().number == 1
     it.close()
 
 

@@ -168,6 +168,51 @@ def test_up_leaves_nothing_behind_whatever_ends_it(tmp_path, ros_domain, number)
             left.kill()
 
 
+def up(*words):
+    return subprocess.Popen([sys.executable, '-m', 'lwd_bringup.cli', 'up', *words], text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def runs(process):
+    """Wait until the driver runs; returns all that was said before."""
+    said = ''
+    for line in process.stdout:
+        said += line
+        if 'driver: running' in line:
+            return said
+    raise AssertionError(said)
+
+
+@pytest.mark.timeout(240)
+def test_a_robot_is_started_once_and_gone_on_with_after_a_power_cut(tmp_path, ros_domain):
+    words = ['sim_robot', 'driver.cameras.names=[]', f'domain={ros_domain}', 'robot=g1_03']
+    first = up(*words, '--dir', str(tmp_path / 'a'))
+    others = []
+    try:
+        runs(first)
+        children = alive_below(first.pid)
+        second = up(*words, '--dir', str(tmp_path / 'b'))
+        others.append(second)
+        said = ' '.join(second.communicate(timeout=100)[0].split())
+        assert second.returncode == 2
+        assert f'ROS domain {ros_domain} has /g1_03 already' in said
+        assert 'domain=N' in said
+        first.kill()
+        first.wait(60)
+        _, alive = psutil.wait_procs(children, timeout=60)
+        assert alive == []
+        # What died without a word is not taken for another fleet.
+        again = up('--resume', str(tmp_path / 'a'))
+        others.append(again)
+        assert f'domain {ros_domain};' in runs(again)
+        again.send_signal(signal.SIGINT)
+        assert again.wait(60) == 130
+    finally:
+        for process in (first, *others):
+            process.kill()
+            process.communicate()
+
+
 def test_a_demo_of_two_episodes_leaves_its_results(tmp_path):
     finished = subprocess.run(
         [sys.executable, '-m', 'lwd_bringup.cli', 'expert', '--episodes', '2', '--dir',

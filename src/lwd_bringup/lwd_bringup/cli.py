@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import signal
 import sys
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from lwd_bringup.commands import (
     bench,
     card,
     catalog,
+    episode,
     evaluate,
     exchange,
     keys,
@@ -31,6 +33,9 @@ from lwd_bringup.commands import (
 )
 from lwd_bringup.errors import BringupError
 
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
+"""What a disk may refuse anywhere; nothing is wrong with the program then."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0, 1 for a finding, 2 for bad input."""
@@ -38,8 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog='lwd', description='A fleet of Agibot G1 robots that learns while it is deployed.')
     commands = parser.add_subparsers(required=True, metavar='COMMAND')
-    for group in (loop, run, tell, pool, exchange, evaluate, train, bench, card, plot, view, spool,
-                  catalog, keys, policy, lineage):
+    for group in (loop, run, episode, tell, pool, exchange, evaluate, train, bench, card, plot, view,
+                  spool, catalog, keys, policy, lineage):
         group.add(commands)
     options = parser.parse_args(arguments)
 
@@ -52,6 +57,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status: int = options.run(options, console)
     except BringupError as error:
         console.print(f'[red]error:[/red] {error}', highlight=False)
+        return 2
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        where = f' for {error.filename}' if error.filename else ''
+        console.print(f'[red]error:[/red] {error.strerror}{where}; make room or choose another '
+                      'place, then go on', highlight=False)
         return 2
     except KeyboardInterrupt:
         console.print('stopped')

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The policy receivers of the robots in a domain, asked from a command."""
+"""The robots in a domain, asked from a command."""
 
 from __future__ import annotations
 
@@ -119,8 +119,8 @@ class Robots:
         Raises:
             BringupError: It does not answer, or says no.
         """
-        return self._call(RollbackPolicy, robot, 'rollback_policy',
-                          RollbackPolicy.Request(version=version, pin=pin))
+        return self.ask(robot, 'rollback_policy',
+                        RollbackPolicy.Request(version=version, pin=pin), RollbackPolicy)
 
     def unpin(self, robot: str) -> str:
         """Have a robot follow new policies; returns what it says.
@@ -128,18 +128,25 @@ class Robots:
         Raises:
             BringupError: It does not answer, or says no.
         """
-        return self._call(Trigger, robot, 'unpin_policy', Trigger.Request())
+        return self.ask(robot, 'unpin_policy', Trigger.Request(), Trigger)
 
-    def _call(self, kind: Any, robot: str, name: str, request: Any) -> str:
+    def ask(self, robot: str, name: str, request: Any, kind: Any) -> str:
+        """Call a service of a robot; returns what it says.
+
+        Raises:
+            BringupError: It does not answer, or says no.
+        """
         client = self._node.create_client(kind, f'/{robot}/{name}')
         if not client.wait_for_service(self._patience):
             raise BringupError(
-                f'/{robot}/{name} is not there; is the receiver of {robot} running, and --domain '
-                'right?')
+                f'/{robot}/{name} is not there; does {robot} run what serves it (./lwd nodes), '
+                'and is --domain right?')
         future = client.call_async(request)
         if not self._spin(future.done):
             raise BringupError(f'{robot} did not answer in {self._patience:g} s')
         answer = future.result()
         if not answer.success:
             raise BringupError(f'{robot}: {answer.message}')
-        return f'{robot}: {answer.message}'
+        # Who starts an episode wants to know which one it is.
+        name_of_it = getattr(answer, 'episode_id', '')
+        return f'{robot}: {name_of_it + " " if name_of_it else ""}{answer.message}'

@@ -25,8 +25,13 @@ from lwd_bringup.errors import BringupError
 from lwd_bringup.nodes import NodeSpec, executable
 
 _STOP_SECONDS = 12
-_START_SECONDS = 10
+_START_SECONDS = 30
+_REVIVE_SECONDS = 10.0
+"""Between two attempts at a node that supervisord has given up: a full disk may get room."""
+_GROUP = 'nodes'
 _PR_SET_PDEATHSIG = 1
+# Loaded here: between fork and exec of a process with threads nothing may be loaded any more.
+_LIBC = ctypes.CDLL(None)
 
 
 def command(spec: NodeSpec, parameter_file: Path, log_level: str) -> list[str]:
@@ -46,7 +51,7 @@ class Supervised:
 
     def __init__(
         self, nodes: Sequence[NodeSpec], folder: Path, *, environment: Mapping[str, str],
-        log_level: str = 'info',
+        log_level: str = 'info', retries: int = 5,
     ) -> None:
         """Write the supervisor's configuration.
 
@@ -55,6 +60,7 @@ class Supervised:
             folder: Where logs and generated files go; made if missing.
             environment: Variables for every node.
             log_level: Of every node.
+            retries: Starts in a row that may fail before a node is given up for a while.
 
         Raises:
             BringupError: A node is not installed.
@@ -66,6 +72,11 @@ class Supervised:
         self._socket_folder = Path(tempfile.mkdtemp(prefix='lwd-'))
         self._config = folder / 'supervisord.conf'
         self._process: subprocess.Popen[bytes] | None = None
+        self.pids: dict[str, int] = {}
+        """Of the nodes that ran when `states` was asked last, <robot>.<node>."""
+        self._given_up: dict[str, float] = {}
+        """When a node was first found given up."""
+        self._revived = 0.0
         sections = [
             f'[unix_http_server]\nfile={self._socket}\nchmod=0700',
             '[rpcinterface:supervisor]\n'
@@ -80,11 +91,16 @@ class Supervised:
                 f'[program:{name}]',
                 'command=' + ' '.join(_quoted(word) for word in words),
                 f'autorestart={"true" if spec.respawn else "false"}',
-                'startsecs=1', 'startretries=5', 'stopsignal=INT', f'stopwaitsecs={_STOP_SECONDS}',
-                'stopasgroup=true', 'killasgroup=true', 'redirect_stderr=true',
+                'startsecs=1', f'startretries={retries}', 'stopsignal=INT',
+                f'stopwaitsecs={_STOP_SECONDS}', 'stopasgroup=true', 'killasgroup=true',
+                'redirect_stderr=true',
                 f'stdout_logfile={folder}/logs/{name}.log',
                 'stdout_logfile_maxbytes=20MB', 'stdout_logfile_backups=2',
             ]))
+        # Groups are stopped one after the other, what is in a group together: twenty nodes of a
+        # busy machine would not end in time.
+        names = [f'{spec.namespace.strip("/")}.{spec.name}' for spec in nodes]
+        sections.append(f'[group:{_GROUP}]\nprograms={",".join(names)}')
         self._config.write_text('\n\n'.join(sections) + '\n', encoding='utf-8')
 
     @property
@@ -125,20 +141,72 @@ class Supervised:
             raise BringupError('the supervisor is not running')
         return self._process.pid
 
+    def _server(self) -> xmlrpc.client.ServerProxy:
+        return xmlrpc.client.ServerProxy(
+            'http://lwd', transport=SupervisorTransport(None, None, f'unix://{self._socket}'))
+
     def states(self) -> dict[str, str]:
         """Return each node's state: STARTING, RUNNING, BACKOFF, EXITED, FATAL, ..."""
-        server = xmlrpc.client.ServerProxy(
-            'http://lwd', transport=SupervisorTransport(None, None, f'unix://{self._socket}'))
         try:
-            answer = cast('list[dict[str, Any]]', server.supervisor.getAllProcessInfo())
+            answer = cast(
+                'list[dict[str, Any]]', self._server().supervisor.getAllProcessInfo())
         except (OSError, xmlrpc.client.Error):
             return {}
+        self.pids = {info['name']: info['pid'] for info in answer if info['pid']}
         return {info['name']: info['statename'] for info in answer}
 
+    def heal(self) -> dict[str, float]:
+        """Start again what does not come back by itself; call it every second or so.
+
+        Nodes that end are started anew by supervisord; this is for nodes that it has given up
+        because they ended again and again, and for supervisord itself.
+
+        Returns:
+            The nodes that are given up, and for how long, s.
+
+        Raises:
+            BringupError: It was not started, or does not start again.
+        """
+        if self._process is None:
+            raise BringupError('the supervisor is not running')
+        now = time.monotonic()
+        if self._process.poll() is not None:
+            self._end_orphans()
+            self._socket.unlink(missing_ok=True)
+            self.start()
+        states = self.states()
+        given_up = [name for name, state in states.items() if state == 'FATAL']
+        # While a node is tried again it is not up yet.
+        tried = [name for name in self._given_up if states.get(name) in ('STARTING', 'BACKOFF')]
+        self._given_up = {name: self._given_up.get(name, now) for name in (*given_up, *tried)}
+        if given_up and now - self._revived > _REVIVE_SECONDS:
+            self._revived = now
+            for name in given_up:
+                with contextlib.suppress(OSError, xmlrpc.client.Error):
+                    self._server().supervisor.startProcess(f'{_GROUP}:{name}', False)
+        return {name: now - since for name, since in self._given_up.items()}
+
+    def _end_orphans(self) -> None:
+        """Wait for the nodes of a supervisord that was killed: they were told to end with it."""
+        left = []
+        for pid in self.pids.values():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                left.append(psutil.Process(pid))
+        deaf = psutil.wait_procs(left, timeout=_STOP_SECONDS)[1]
+        for process in deaf:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(deaf, timeout=_STOP_SECONDS)
+
     def wait(self, report: Callable[[str], None]) -> None:
-        """Report changes of state until supervisord ends or a signal comes."""
+        """Report changes of state, and heal, until a signal comes.
+
+        Raises:
+            BringupError: Supervisord ended, and does not start again.
+        """
         known: dict[str, str] = {}
-        while self._process is not None and self._process.poll() is None:
+        while True:
+            self.heal()
             for name, state in self.states().items():
                 if known.get(name) != state:
                     known[name] = state
@@ -160,6 +228,8 @@ class Supervised:
                     with contextlib.suppress(psutil.NoSuchProcess):
                         child.kill()
                 self._process.wait()
+        elif self._process is not None:
+            self._end_orphans()
         shutil.rmtree(self._socket_folder, ignore_errors=True)
 
     @contextlib.contextmanager
@@ -174,7 +244,7 @@ class Supervised:
 
 def _die_with_parent() -> None:
     """Ask Linux for a SIGTERM when the parent ends; runs in the child before its exec."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM))
+    _LIBC.prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM))
 
 
 def _quoted(word: str) -> str:

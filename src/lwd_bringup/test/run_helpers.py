@@ -16,6 +16,7 @@ from lwd_bringup.loop.comparison import Result
 from lwd_bringup.loop.folder import EVALUATION, SUMMARY, TIMELINE
 from lwd_bringup.loop.plan import LoopPlan, begin
 from lwd_bringup.loop.state import EpisodeFact, FleetFact, LearnerFact, PolicyFact, RobotFact
+from lwd_bringup.loop.timeline import Timeline
 from lwd_learner import metrics
 from lwd_policy.card import PolicyCard, PolicyLayout, dumps
 from lwd_policy.published import PUBLICATION_FILE
@@ -55,6 +56,7 @@ def fleet(
         robot.steps, robot.swaps = int(30 * seconds), len(fact.policies) - 1
         robot.task, robot.episode, robot.control = TASKS[0], f'{name}-now', 'policy'
         robot.version, robot.inference_p50 = fact.policies[-1].version, 0.004
+    fact.episodes.sort(key=lambda each: each.ended)
     fact.segments = 2 * len(fact.episodes)
     fact.learner = LearnerFact(
         'training', 'lwd', 100 * (len(fact.policies) - 1), 'f' * 64, len(fact.episodes), 4000,
@@ -63,9 +65,10 @@ def fleet(
 
 
 def tell(folder: Path, *facts: FleetFact, before: float = 0.0) -> None:
-    with (folder / TIMELINE).open('a', encoding='utf-8') as file:
+    """Write the timeline of a start."""
+    with Timeline(folder / TIMELINE, before) as timeline:
         for fact in facts:
-            file.write(json.dumps({**asdict(fact), 'before': before}) + '\n')
+            timeline.add(fact)
 
 
 def begun(folder: Path, **changes: object) -> LoopPlan:

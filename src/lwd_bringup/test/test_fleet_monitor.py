@@ -3,10 +3,11 @@ import time
 
 import pytest
 import rclpy
+from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from lwd_bringup.loop.monitor import Monitor
-from lwd_msgs.msg import Episode, PolicyManifest, PolicyStatus
+from lwd_msgs.msg import Episode, Intervention, PolicyManifest, PolicyStatus
 
 
 @pytest.fixture
@@ -68,3 +69,35 @@ def test_a_policy_runs_where_it_ran_before_it_was_offered_and_where_it_comes_to_
     assert policy.running.keys() == {'g1_01', 'g1_02'}
     assert policy.running['g1_01'] == since
     assert one.swaps == two.swaps == 0
+
+
+def _episode(monitor, name, *, ended=False):
+    robot = monitor.fact.robots['g1_01']
+    monitor._on_episode(robot, Episode(
+        episode_id=name, state=Episode.STATE_ENDED if ended else Episode.STATE_RUNNING,
+        label=Episode.LABEL_SUCCESS if ended else Episode.LABEL_NONE))
+
+
+def _take_over(monitor, number, begin, episode, *, active=True):
+    # Told on change and ten times a second.
+    for _ in range(3):
+        monitor._on_intervention(monitor.fact.robots['g1_01'], Intervention(
+            active=active, intervention_id=number, begin=Time(sec=begin), episode_id=episode))
+
+
+def test_each_take_over_counts_once_in_the_episode_that_it_was_in(monitor):
+    _episode(monitor, 'one')
+    _take_over(monitor, 1, 10, 'one')
+    _take_over(monitor, 1, 10, 'one', active=False)
+    _take_over(monitor, 2, 20, 'one')
+    _take_over(monitor, 2, 20, 'one', active=False)
+    _episode(monitor, 'one', ended=True)
+    _episode(monitor, 'two')
+    # Heard of only when the next episode had begun.
+    _take_over(monitor, 3, 29, 'one')
+    # The teleoperation node was killed, and counts anew.
+    _take_over(monitor, 1, 40, 'two')
+    _take_over(monitor, 1, 50, '')
+    _episode(monitor, 'two', ended=True)
+    assert [each.interventions for each in monitor.fact.episodes] == [3, 1]
+    assert monitor.fact.robots['g1_01'].interventions == 5

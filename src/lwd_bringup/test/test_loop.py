@@ -11,9 +11,9 @@ from rich.console import Console
 from lwd_bringup.errors import BringupError
 from lwd_bringup.loop.comparison import Result, compare, mcnemar
 from lwd_bringup.loop.plan import LoopPlan, begin, resumed
-from lwd_bringup.loop.run import _time_spent
 from lwd_bringup.loop.state import EpisodeFact, FleetFact, PolicyFact, RobotFact, quantile
 from lwd_bringup.loop.terminal import render
+from lwd_bringup.loop.timeline import time_spent
 
 
 def results(successes, task='restock'):
@@ -73,12 +73,12 @@ def test_runs_with_other_seeds_are_evaluated_on_other_scenes():
 
 
 def test_the_time_that_was_spent_outlives_a_kill(tmp_path):
-    assert _time_spent(tmp_path) == 0.0
+    assert time_spent(tmp_path / 'timeline.jsonl') == 0.0
     rows = [{'seconds': 5.0, 'before': 0.0}, {'seconds': 30.0, 'before': 0.0},
             {'seconds': 10.0, 'before': 30.0}]
     text = ''.join(json.dumps(row) + '\n' for row in rows)
     (tmp_path / 'timeline.jsonl').write_text(text + '{"seconds": 2')
-    assert _time_spent(tmp_path) == 40.0
+    assert time_spent(tmp_path / 'timeline.jsonl') == 40.0
 
 
 def fleet():

@@ -6,6 +6,7 @@ from run_helpers import fleet, tell
 
 from lwd_bringup.errors import BringupError
 from lwd_bringup.loop import history
+from lwd_bringup.loop.audit import Audit
 from lwd_bringup.loop.comparison import Result
 from lwd_bringup.loop.curve import WINDOW, learning_curve, rate
 from lwd_bringup.loop.plan import LoopPlan
@@ -115,9 +116,12 @@ def test_the_summary_is_of_all_starts(tmp_path):
     tell(tmp_path, two, before=120.0)
     results = [Result('restock', seed, True, 1.0, 5.0) for seed in range(4)]
     found = _summary(
-        LoopPlan(), history.read(tmp_path / 'timeline.jsonl'), results, results)
+        LoopPlan(), history.read(tmp_path / 'timeline.jsonl'), results, results,
+        Audit(registered=7, waiting=['e/1'], lost=['e/2', 'e/3']))
     assert found['episodes'] == len(one.episodes) + len(two.episodes)
     assert found['control_steps'] == 2 * 30 * 180
     assert found['policies'] == 4
+    assert [found[f'segments_{kind}'] for kind in (
+        'registered', 'waiting', 'lost', 'doubled')] == [7, 1, 2, 0]
     assert found['swaps'] == {'g1_01': 3, 'g1_02': 3}
     assert found['first_swap_s'] == min(one.policies[1].running.values())

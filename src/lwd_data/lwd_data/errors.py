@@ -35,3 +35,7 @@ class ExchangeError(DataError):
 
     The message names the file, the field, the value and the remedy.
     """
+
+
+class EmptyError(SampleError):
+    """A snapshot that has nothing to draw; a later one may."""

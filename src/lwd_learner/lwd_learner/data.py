@@ -15,7 +15,7 @@ from lwd_data.replay.sampler import SamplerConfig, WindowSampler
 from lwd_data.replay.snapshot import Snapshot
 from lwd_learner.algorithms.base import Facts, Feed, Windows
 from lwd_learner.engine import Engine
-from lwd_learner.errors import DataError
+from lwd_learner.errors import DataError, NoEpisodeError
 from lwd_learner.td import TdConfig
 from lwd_msgs.msg import ControlStep, Reward
 from lwd_policy.config import PolicyConfig
@@ -77,7 +77,8 @@ class Replay:
             if record.label == 'success' and 'steps' in record.custom:
                 steps[record.task].append(int(record.custom['steps']))
         if not tasks:
-            raise DataError(f'snapshot {snapshot.id[:12]} of {snapshot.store} holds no episode')
+            raise NoEpisodeError(
+                f'snapshot {snapshot.id[:12]} of {snapshot.store} holds no episode')
         self.tasks = tuple(sorted(tasks))
         chunks = {task: float(np.median(steps[task])) / policy.horizon if steps[task] else 0.0
                   for task in self.tasks}

@@ -14,6 +14,10 @@ class DataError(LearnerError):
     """The data do not fit: nothing has been trained on them."""
 
 
+class NoEpisodeError(DataError):
+    """There is no episode to learn from; later there may be one."""
+
+
 class DivergedError(LearnerError):
     """A loss or a gradient is not finite; the message names the batch."""
 

@@ -21,12 +21,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lwd_data.errors import EmptyError
 from lwd_data.replay.catalogue import Catalogue
 from lwd_data.replay.snapshot import Snapshot
 from lwd_learner.algorithms.base import Algorithm, Phase
 from lwd_learner.contexts import ContextCache
 from lwd_learner.data import Replay
 from lwd_learner.engine import Engine
+from lwd_learner.errors import NoEpisodeError
 from lwd_learner.trainer import Progress, Trainer
 from lwd_learner.training import TrainConfig, make_algorithm, policy_config
 from lwd_learner_bridge.errors import BridgeError
@@ -127,6 +129,8 @@ class OnlineLearner:
         self._looked_at = -1
         """Sequence of the catalogue when it was last looked at."""
         self._snapshot: Snapshot | None = None
+        self._barren = -1
+        """Sequence of the catalogue that had nothing for a round."""
         self._windows: dict[str, int] = {}
         self.trainer = Trainer(
             self.algorithm, self.engine, config.train.trainer, self.folder,
@@ -214,8 +218,17 @@ class OnlineLearner:
         assert replay is not None  # noqa: S101  _look says that it is there
         assert snapshot is not None  # noqa: S101
         number = self.trainer.progress.round
+        if snapshot.sequence == self._barren:
+            return None
         self._pin(number, snapshot)
-        self.trainer.run(replay, 'online', number=number)
+        try:
+            self.trainer.run(replay, 'online', number=number)
+        except EmptyError as error:
+            # Nothing has succeeded yet, for example: the round begins with what comes later.
+            self._say(str(error))
+            self._barren = snapshot.sequence
+            (self.folder / _SNAPSHOT_FILE).unlink()
+            return None
         self._phase = ''
         self._save(snapshot.id, replay)
         return self._publish(snapshot.id)
@@ -237,9 +250,13 @@ class OnlineLearner:
             if snapshot.sequence == self._looked_at and self._replay is not None:
                 return True
         train = self.config.train
-        self._replay = Replay(
-            snapshot, policy_config(train), self.engine, train.lwd.td, seed=train.seed,
-            previous=self._replay)
+        try:
+            self._replay = Replay(
+                snapshot, policy_config(train), self.engine, train.lwd.td, seed=train.seed,
+                previous=self._replay)
+        except (EmptyError, NoEpisodeError):
+            # The first episode may be too short for a chunk, or its first segment on its way.
+            return False
         mixture = self._replay.mixture()
         self._windows = {
             'episodes': int(mixture['episodes']), 'windows': int(mixture['windows']),

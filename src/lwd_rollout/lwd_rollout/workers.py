@@ -3,16 +3,48 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
+import signal
+import sys
 from concurrent.futures import ProcessPoolExecutor
+from types import TracebackType
+
+_PR_SET_PDEATHSIG = 1
 
 
-def workers(processes: int = 0) -> ProcessPoolExecutor:
+class Workers(ProcessPoolExecutor):
+    """A pool that does not go on when who asked for it does not want to wait any more."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            # Ctrl-C, or an episode that failed: the others may have minutes left.
+            for process in list((self._processes or {}).values()):
+                process.kill()
+        self.shutdown(wait=True, cancel_futures=error is not None)
+
+
+def workers(processes: int = 0) -> Workers:
     """Return a pool of fresh processes, one a core if none are asked for.
 
     Fresh ones, not forks: a fork of a process with threads (a ROS node has some) may wait for ever
     for a lock that one of them held.
     """
-    return ProcessPoolExecutor(
-        processes or os.cpu_count() or 1, mp_context=multiprocessing.get_context('spawn'))
+    return Workers(
+        processes or os.cpu_count() or 1, mp_context=multiprocessing.get_context('spawn'),
+        initializer=_belong_to_parent)
+
+
+def _belong_to_parent() -> None:
+    """End with the parent, and leave Ctrl-C, which a terminal sends to all, to it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == 'linux':
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
+    parent = multiprocessing.parent_process()
+    if parent is not None and not parent.is_alive():
+        # It ended before this process had asked to end with it.
+        os._exit(1)

@@ -4,14 +4,24 @@
 from __future__ import annotations
 
 import argparse
-import webbrowser
+import socket
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
-from lwd_bringup.commands.shared import Commands, run_folder, settings, takes_settings
+from lwd_bringup.commands.shared import (
+    Commands,
+    run_folder,
+    settings,
+    show,
+    takes_settings,
+)
 from lwd_bringup.errors import BringupError
+
+if TYPE_CHECKING:
+    from lwd_bringup.loop.plan import LoopPlan
 
 
 def add(commands: Commands) -> None:
@@ -34,11 +44,14 @@ def add(commands: Commands) -> None:
                            f'last (default: {plan.episodes})')
     demo.add_argument('--split', choices=('test', 'tune'), default=plan.split,
                       help='scenes of the comparison (default: test)')
+    demo.add_argument('--pool-hours', type=float, default=plan.pool_hours,
+                      help='of robot time, of offline episodes to learn from as well; 0 for none '
+                           f'(default: {plan.pool_hours:g})')
     demo.add_argument('--seed', type=int, default=plan.seed,
                       help='of scenes and training (default: 0)')
-    demo.add_argument('--port', type=int, default=8765,
+    demo.add_argument('--port', type=int,
                       help='of the web page, on this machine only; 0 for any that is free '
-                           '(default: 8765)')
+                           '(default: 8765, or any if that is in use)')
     demo.add_argument('--resume', type=Path, metavar='RUN', help='go on with a run')
     demo.add_argument('--dir', type=Path, help='of the run (default: runs/demo-<time>)')
     demo.set_defaults(run=_demo)
@@ -53,25 +66,21 @@ def _demo(options: argparse.Namespace, console: Console) -> int:
     from lwd_bringup.domains import free_domain
     from lwd_bringup.loop import run
     from lwd_bringup.loop.folder import REPORT, SUMMARY
-    from lwd_bringup.loop.plan import LoopPlan, begin, resumed
-    if options.resume is not None:
-        folder = Path(options.resume).absolute()
-        plan = resumed(folder)
-    else:
-        folder = run_folder(options, 'demo')
-        if not (Path(options.policy) / 'card.json').is_file():
-            raise BringupError(f'there is no policy in {options.policy}: no card.json')
-        plan = begin(folder, LoopPlan(
-            robots=options.robots, minutes=options.minutes,
-            tasks=tuple(name for name in options.tasks.split(',') if name),
-            policy=options.policy, seed=options.seed, episodes=options.episodes,
-            split=options.split, settings=settings(options.settings)))
-    try:
-        summary = run.run(folder, plan, domain=free_domain(), console=console,
-                          port=options.port)
-    except KeyboardInterrupt:
-        console.print(f'stopped; go on with: ./lwd demo --resume {folder}', highlight=False)
-        raise
+    from lwd_bringup.loop.plan import resumed
+    # Before anything is written: a run's folder is begun only if it can be gone on with.
+    with _page(options.port, console) as page:
+        domain = free_domain()
+        if options.resume is not None:
+            folder = Path(options.resume).absolute()
+            plan = resumed(folder)
+        else:
+            folder = run_folder(options, 'demo')
+            plan = _begin(folder, options, domain)
+        try:
+            summary = run.run(folder, plan, domain=domain, console=console, port=page)
+        except KeyboardInterrupt:
+            console.print(f'stopped; go on with: ./lwd demo --resume {folder}', highlight=False)
+            raise
     found = summary['comparison']
     table = Table(box=None, show_header=False)
     table.add_row('first policy', _rate(found, 'first'))
@@ -84,10 +93,44 @@ def _demo(options: argparse.Namespace, console: Console) -> int:
                               f'{summary["control_steps"]} control steps')
     table.add_row('policies', f'{summary["policies"]} published; swaps: ' + ', '.join(
         f'{name} {count}' for name, count in summary['swaps'].items()))
+    table.add_row('segments', f'{summary["segments_registered"]} in the store, '
+                              f'{summary["segments_waiting"]} yet to upload, '
+                              f'{summary["segments_lost"]} lost, '
+                              f'{summary["segments_doubled"]} doubled')
     table.add_row('report', str(folder / REPORT))
     table.add_row('summary, logs', f'{folder / SUMMARY}, {folder / "logs"}')
     console.print(table)
     return 0
+
+
+def _page(port: int | None, console: Console) -> socket.socket:
+    """Take the port of the web page; without one that was asked for, any will do."""
+    from lwd_bringup.loop.web import PORT, listening
+    if port is not None:
+        return listening(port)
+    try:
+        return listening(PORT)
+    except BringupError:
+        console.print(f'port {PORT} is in use, perhaps by another demo: the web page takes a free '
+                      'one; choose it with --port', highlight=False)
+        return listening(0)
+
+
+def _begin(folder: Path, options: argparse.Namespace, domain: int) -> LoopPlan:
+    from lwd_bringup.loop import run
+    from lwd_bringup.loop.plan import LoopPlan, begin
+    from lwd_bringup.prepare import lack_of_room
+    if not (Path(options.policy) / 'card.json').is_file():
+        raise BringupError(f'there is no policy in {options.policy}: no card.json')
+    plan = LoopPlan(
+        robots=options.robots, minutes=options.minutes,
+        tasks=tuple(name for name in options.tasks.split(',') if name),
+        policy=options.policy, seed=options.seed, episodes=options.episodes,
+        split=options.split, pool_hours=options.pool_hours, settings=settings(options.settings))
+    # Its settings are checked by this, too.
+    if why := lack_of_room(run.fleet(folder, plan, domain)):
+        raise BringupError(f'{why}, or choose another disk with --dir')
+    return begin(folder, plan)
 
 
 def _report(options: argparse.Namespace, console: Console) -> int:
@@ -95,7 +138,7 @@ def _report(options: argparse.Namespace, console: Console) -> int:
     place = report.write(options.folder, options.out).absolute()
     console.print(str(place), highlight=False, soft_wrap=True)
     if options.open:
-        webbrowser.open(place.as_uri())
+        show(place, console)
     return 0
 
 

@@ -8,10 +8,8 @@ import argparse
 from rich.console import Console
 from rich.table import Table
 
-from lwd_bringup.commands.shared import Commands
+from lwd_bringup.commands.shared import ROBOT_HELP, Commands, takes_domain
 from lwd_bringup.errors import BringupError
-
-_ROBOT_HELP = "the robot's namespace, such as g1_01"
 
 
 def add(commands: Commands) -> None:
@@ -20,34 +18,28 @@ def add(commands: Commands) -> None:
     actions = policy.add_subparsers(required=True, metavar='ACTION')
 
     listing = actions.add_parser('list', help='list what every robot has and runs')
-    _common(listing)
+    takes_domain(listing)
     listing.set_defaults(run=_list)
 
     rollback = actions.add_parser('rollback', help='have a robot run an earlier policy')
-    rollback.add_argument('robot', help=_ROBOT_HELP)
+    rollback.add_argument('robot', help=ROBOT_HELP)
     rollback.add_argument('version', nargs='?', default='',
                           help='or its first digits (default: the good one before)')
     rollback.add_argument('--pin', action='store_true', help='and keep to it')
-    _common(rollback)
+    takes_domain(rollback)
     rollback.set_defaults(run=_roll_back)
 
     pin = actions.add_parser('pin', help='have a robot keep to a policy, whatever is published')
-    pin.add_argument('robot', help=_ROBOT_HELP)
+    pin.add_argument('robot', help=ROBOT_HELP)
     pin.add_argument('version', nargs='?', default='',
                      help='or its first digits (default: the one that runs)')
-    _common(pin)
+    takes_domain(pin)
     pin.set_defaults(run=_pin)
 
     unpin = actions.add_parser('unpin', help='have a robot follow new policies again')
-    unpin.add_argument('robot', help=_ROBOT_HELP)
-    _common(unpin)
+    unpin.add_argument('robot', help=ROBOT_HELP)
+    takes_domain(unpin)
     unpin.set_defaults(run=_unpin)
-
-
-def _common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('--domain', type=int, help='ROS domain (default: ROS_DOMAIN_ID, or 0)')
-    parser.add_argument('--wait', type=float, default=5.0,
-                        help='how long robots may take to answer, s (default: 5)')
 
 
 def _list(options: argparse.Namespace, console: Console) -> int:

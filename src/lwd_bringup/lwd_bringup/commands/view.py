@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 import argparse
-import webbrowser
 from pathlib import Path
 
 from rich.console import Console
 
-from lwd_bringup.commands.shared import Commands
+from lwd_bringup.commands.shared import Commands, show
 from lwd_bringup.errors import ConfigError
 
 
@@ -33,5 +32,5 @@ def _view(options: argparse.Namespace, console: Console) -> int:
     page.write(folder, file, limit_bytes=max(1, round(options.max_mb * 1e6)))
     console.print(str(file), highlight=False, soft_wrap=True)
     if options.open:
-        webbrowser.open(file.as_uri())
+        show(file, console)
     return 0

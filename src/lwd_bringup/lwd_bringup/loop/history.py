@@ -3,13 +3,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from lwd_bringup.errors import BringupError
 from lwd_bringup.loop.state import (
     EpisodeFact,
     FleetFact,
@@ -17,6 +15,7 @@ from lwd_bringup.loop.state import (
     PolicyFact,
     RobotFact,
 )
+from lwd_bringup.loop.timeline import rows
 
 
 @dataclass(frozen=True)
@@ -45,36 +44,62 @@ class History:
     """Lines that were cut short, or are of another version."""
 
 
+class _Start:
+    """One start of a run, put together from its lines."""
+
+    def __init__(self, before: float) -> None:
+        self.before = before
+        self.fact = FleetFact()
+        self._episodes: dict[str, EpisodeFact] = {}
+        self._policies: dict[str, PolicyFact] = {}
+        self.refused: dict[str, int] = {}
+
+    def goes_on(self, before: float, fact: FleetFact) -> bool:
+        """Whether a line is of this start and not of the next."""
+        return before == self.before and fact.seconds >= self.fact.seconds
+
+    def add(self, fact: FleetFact) -> None:
+        """Take a line: it has the episodes and policies that are new, or changed."""
+        self._episodes.update((each.episode, each) for each in fact.episodes)
+        self._policies.update((each.version, each) for each in fact.policies)
+        self.fact = fact
+
+    def whole(self) -> FleetFact:
+        """Return all that was known at its end."""
+        return replace(self.fact, episodes=list(self._episodes.values()),
+                       policies=list(self._policies.values()))
+
+
 def read(timeline: Path) -> History:
     """Read what was known of a fleet, over all starts.
 
     Args:
-        timeline: JSON lines, each a FleetFact, and `before`: s of the earlier starts.
+        timeline: JSON lines, as lwd_bringup.loop.timeline writes them.
 
     Raises:
         BringupError: The file cannot be read.
     """
     history = History()
-    last: tuple[float, FleetFact] | None = None
-    refused: dict[str, int] = {}
-    for row in _rows(timeline):
+    start: _Start | None = None
+    for row in rows(timeline):
         try:
             before = float(row['before'])
             fact = fact_of({key: value for key, value in row.items() if key != 'before'})
         except (KeyError, TypeError, ValueError, AttributeError):
             history.unreadable += 1
             continue
-        if last is not None and (before != last[0] or fact.seconds < last[1].seconds):
-            _add(history, *last)
-            refused.clear()
+        if start is None or not start.goes_on(before, fact):
+            if start is not None:
+                _add(history, start.before, start.whole())
+            start = _Start(before)
         for robot in fact.robots.values():
-            if robot.refused > refused.get(robot.name, 0):
+            if robot.refused > start.refused.get(robot.name, 0):
                 history.refusals.append(Refusal(
                     before + fact.seconds, robot.name, robot.refusal or 'no reason given'))
-            refused[robot.name] = robot.refused
-        last = before, fact
-    if last is not None:
-        _add(history, *last)
+            start.refused[robot.name] = robot.refused
+        start.add(fact)
+    if start is not None:
+        _add(history, start.before, start.whole())
     return history
 
 
@@ -90,21 +115,6 @@ def fact_of(content: Mapping[str, Any]) -> FleetFact:
         'learner': LearnerFact(**content['learner']),
         'policies': [PolicyFact(**policy) for policy in content['policies']],
         'episodes': [EpisodeFact(**episode) for episode in content['episodes']]})
-
-
-def _rows(timeline: Path) -> Iterator[dict[str, Any]]:
-    try:
-        with timeline.open(encoding='utf-8', errors='replace') as file:
-            for line in file:
-                try:
-                    row = json.loads(line)
-                except ValueError:
-                    row = {}
-                yield row if isinstance(row, dict) else {}
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise BringupError(f'{timeline} cannot be read: {error.strerror}') from error
 
 
 def _add(history: History, before: float, fact: FleetFact) -> None:

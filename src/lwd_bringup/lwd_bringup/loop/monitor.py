@@ -33,6 +33,7 @@ from lwd_msgs.msg import (
     PolicyStatus,
     SegmentUploaded,
 )
+from lwd_ros.convert import to_ns
 from lwd_ros.qos import LATCHED, RECORD
 
 _SOURCES = {
@@ -46,6 +47,8 @@ _LEARNER = {
     LearnerStatus.STATE_STARTING: 'starting', LearnerStatus.STATE_TRAINING: 'training',
     LearnerStatus.STATE_WAITING: 'waiting', LearnerStatus.STATE_STOPPED: 'stopped',
     LearnerStatus.STATE_FAULT: 'fault'}
+_LATE = 20
+"""Finished episodes among which that of a late message is looked for."""
 _UPLOADER, _WAITING = 'uploader', 'episodes not confirmed'
 # Control steps of several robots at once, while a busy machine does something else.
 _MANY = QoSProfile(depth=2000, reliability=RECORD.reliability, durability=RECORD.durability)
@@ -66,7 +69,8 @@ class Monitor(Node):
         self._store, self._began = store, time.monotonic()
         self.fact = FleetFact(robots={name: RobotFact(name) for name in robots})
         self._open: dict[str, EpisodeFact] = {}
-        self._take_overs: dict[str, int] = {}
+        self._take_overs: dict[str, tuple[int, int]] = {}
+        """Of each robot's last one: stamp of its begin, number."""
         for name in robots:
             self._listen(name)
         self.create_subscription(
@@ -122,12 +126,18 @@ class Monitor(Node):
             self.fact.episodes.append(episode)
 
     def _on_intervention(self, robot: RobotFact, message: Intervention) -> None:
-        known = self._take_overs.get(robot.name)
-        if message.active and message.intervention_id != known:
-            self._take_overs[robot.name] = int(message.intervention_id)
-            robot.interventions += 1
-            if (episode := self._open.get(robot.name)) is not None:
+        # A teleoperation node that was started anew counts from 1 again.
+        take_over = (to_ns(message.begin), int(message.intervention_id))
+        if not message.active or take_over == self._take_overs.get(robot.name):
+            return
+        self._take_overs[robot.name] = take_over
+        robot.interventions += 1
+        # This may come after the end of the episode that it was in, and the next one's begin.
+        open_ = self._open.get(robot.name)
+        for episode in ([] if open_ is None else [open_]) + self.fact.episodes[:-_LATE:-1]:
+            if episode.episode == message.episode_id:
                 episode.interventions += 1
+                return
 
     def _on_policy(self, robot: RobotFact, message: PolicyStatus) -> None:
         version = message.running_version

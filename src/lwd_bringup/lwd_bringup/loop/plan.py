@@ -12,6 +12,7 @@ from typing import Any
 from g1_sim import tasks as registry
 from g1_sim.errors import SimError
 from lwd_bringup.errors import BringupError
+from lwd_bringup.run_folder import make
 
 FILE = 'plan.json'
 _EVALUATION_SEEDS = 1_000_000
@@ -68,7 +69,7 @@ def begin(folder: Path, plan: LoopPlan) -> LoopPlan:
         raise BringupError(
             f'{folder} holds a run already; go on with it: --resume {folder}, or choose another '
             '--dir')
-    folder.mkdir(parents=True, exist_ok=True)
+    make(folder)
     plan = replace(plan, policy=str(Path(plan.policy).expanduser().absolute()))
     part = file.with_name(FILE + '.part')
     part.write_text(json.dumps(asdict(plan), indent=1), encoding='utf-8')

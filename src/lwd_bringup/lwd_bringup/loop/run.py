@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The whole of a run: evaluate, deploy and learn, evaluate again, sum up.
+"""The whole of a run: deploy and learn, evaluate the first and the last policy, sum up.
 
 In its folder: plan.json (it resumes from what else is there), evaluation/ (first.json, last.json,
 filmstrips), pool/ (offline episodes), what lwd_bringup.fleet_config lists, timeline.jsonl (what
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,10 +25,13 @@ from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from lwd_bringup import run_folder
 from lwd_bringup.config import load
+from lwd_bringup.domains import claim_nodes
 from lwd_bringup.errors import BringupError
-from lwd_bringup.fleet_config import RUN, STORE, FleetBringup
+from lwd_bringup.fleet_config import RUN, SPOOL, STORE, FleetBringup, robots
 from lwd_bringup.loop import history, report, versions
+from lwd_bringup.loop.audit import Audit, audit
 from lwd_bringup.loop.cameras import FleetCameras
 from lwd_bringup.loop.comparison import Result, compare, evaluated
 from lwd_bringup.loop.folder import EVALUATION, SUMMARY, TIMELINE
@@ -36,6 +40,7 @@ from lwd_bringup.loop.monitor import Monitor
 from lwd_bringup.loop.plan import LoopPlan
 from lwd_bringup.loop.state import quantile
 from lwd_bringup.loop.terminal import render
+from lwd_bringup.loop.timeline import Timeline, time_spent
 from lwd_bringup.loop.web import PORT, serve
 from lwd_bringup.loop.web_state import Shown
 from lwd_bringup.nodes import environment, plan
@@ -50,10 +55,13 @@ _KEEP_SECONDS = 5.0
 _POOL_SEEDS = 10_000_000
 """Of the run's pool, within the split: others than the default policy was trained on."""
 _LISTEN_SECONDS = 0.05
+_PATIENCE_SECONDS = 60.0
+"""For a node that ends again and again, until the run is given up."""
 
 
 def run(
-    folder: Path, loop: LoopPlan, *, domain: int, console: Console, port: int = PORT,
+    folder: Path, loop: LoopPlan, *, domain: int, console: Console,
+    port: int | socket.socket = PORT,
 ) -> dict[str, Any]:
     """Run the loop, or what is left of it; returns the summary, which is also in the folder.
 
@@ -62,15 +70,17 @@ def run(
         loop: The plan.
         domain: ROS_DOMAIN_ID of the fleet.
         console: Where to show what happens.
-        port: Of the web page, on this machine only; 0 for any that is free.
+        port: Of the web page, on this machine only; 0 for any that is free. Or what
+            `lwd_bringup.loop.web.listening` returned.
 
     Raises:
-        BringupError: Something is missing, a node does not come up, or the port is in use.
+        BringupError: Something is missing, a node does not come up, the port is in use, or
+            another process runs what is in the folder.
     """
     shown, cameras = Shown(), FleetCameras()
-    with serve(shown, port, cameras) as page:
+    with run_folder.held(folder), serve(shown, port, cameras) as page:
         console.print(f'in the browser: {page.url}', highlight=False)
-        return _run(folder, loop, _fleet(folder, loop, domain), console, shown, cameras)
+        return _run(folder, loop, fleet(folder, loop, domain), console, shown, cameras)
 
 
 def _run(
@@ -78,9 +88,8 @@ def _run(
     cameras: FleetCameras,
 ) -> dict[str, Any]:
     versions.keep(folder)
-    with _bar(console) as progress:
-        first = _evaluate(folder, 'first', Path(loop.policy), loop, progress)
-        if loop.pool_hours > 0:
+    if loop.pool_hours > 0:
+        with _bar(console) as progress:
             make(folder / _POOL, PoolPlan(
                 hours=loop.pool_hours, tasks=loop.tasks,
                 first_seed=_POOL_SEEDS + 100_000 * loop.seed),
@@ -91,14 +100,22 @@ def _run(
     if latest is None:
         raise BringupError(f'the learner published nothing; see {folder}/logs/lwd.learner.log')
     with _bar(console) as progress:
+        # Both behind the deployment: the fleet learns from the first minute on.
+        first = _evaluate(folder, 'first', Path(loop.policy), loop, progress)
         last = _evaluate(folder, 'last', latest.folder, loop, progress)
-    summary = _summary(loop, history.read(folder / TIMELINE), first, last)
+    summary = _summary(
+        loop, history.read(folder / TIMELINE), first, last, audit(folder / STORE, folder / SPOOL))
     (folder / SUMMARY).write_text(json.dumps(summary, indent=1) + '\n', encoding='utf-8')
     report.write(folder)
     return summary
 
 
-def _fleet(folder: Path, loop: LoopPlan, domain: int) -> FleetBringup:
+def fleet(folder: Path, loop: LoopPlan, domain: int) -> FleetBringup:
+    """Return the configuration of a run's fleet.
+
+    Raises:
+        BringupError: Settings that there are not, or that cannot be right together.
+    """
     config = load('fleet', {
         'robots': loop.robots, 'folder': str(folder), 'domain': domain, 'policy': loop.policy,
         'pool': str(folder / _POOL) if loop.pool_hours > 0 else '',
@@ -142,29 +159,38 @@ def _deploy(
     cameras: FleetCameras,
 ) -> None:
     """Let the fleet run for the time that is left."""
-    before = _time_spent(folder)
+    before = time_spent(folder / TIMELINE)
     left = 60.0 * loop.minutes - before
+    if left <= 0.0:
+        return
     variables = environment(config)
     os.environ.update(variables)
+    nodes = plan(config)
     with console.status('starting the fleet'):
+        claim_nodes(config.domain, nodes)
         prepare(config)
-    supervised = Supervised(
-        plan(config), folder, environment=variables, log_level=config.log_level)
+    supervised = Supervised(nodes, folder, environment=variables, log_level=config.log_level)
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    names = [f'g1_{number:02d}' for number in range(1, config.robots + 1)]
+    names = [robot.robot for robot in robots(config)]
     monitor = Monitor(names, folder / STORE)
     cameras.listen(monitor, names)
     executor = SingleThreadedExecutor()
     executor.add_node(monitor)
     try:
-        if left > 0:
-            with supervised.running(), Live(console=console, refresh_per_second=2) as live, \
-                    (folder / TIMELINE).open('a', encoding='utf-8') as timeline:
-                def show() -> None:
-                    live.update(render(monitor.fact, loop.minutes))
-                    shown.put(monitor.fact)
+        with supervised.running(), Live(console=console, refresh_per_second=2) as live, \
+                Timeline(folder / TIMELINE, before) as timeline:
+            def show() -> None:
+                live.update(render(monitor.fact, loop.minutes))
+                shown.put(monitor.fact)
 
-                _watch(monitor, executor, supervised, show, timeline, before, left)
+            def keep() -> None:
+                try:
+                    timeline.add(monitor.fact)
+                except OSError as error:
+                    # The fleet does without; what is not written now comes with a later line.
+                    live.console.print(f'{folder / TIMELINE}: {error.strerror}')
+
+            _watch(monitor, executor, supervised, show, keep, left)
     finally:
         monitor.destroy_node()
         rclpy.try_shutdown()
@@ -172,55 +198,41 @@ def _deploy(
 
 def _watch(
     monitor: Monitor, executor: SingleThreadedExecutor, supervised: Supervised,
-    show: Callable[[], None], timeline: Any, before: float, left: float,
+    show: Callable[[], None], keep: Callable[[], None], left: float,
 ) -> None:
     shown = kept = checked = 0.0
-    while monitor.seconds < left:
-        executor.spin_once(timeout_sec=_LISTEN_SECONDS)
-        now = monitor.seconds
-        monitor.fact.seconds = now
-        if now - shown >= 0.5:
-            shown = now
-            show()
-        if now - checked >= 2.0:
-            checked = now
-            _check(supervised)
-        if now - kept >= _KEEP_SECONDS:
-            kept = now
-            timeline.write(json.dumps({**asdict(monitor.fact), 'before': before}) + '\n')
-            timeline.flush()
-    timeline.write(json.dumps({**asdict(monitor.fact), 'before': before}) + '\n')
+    try:
+        while monitor.seconds < left:
+            executor.spin_once(timeout_sec=_LISTEN_SECONDS)
+            now = monitor.seconds
+            monitor.fact.seconds = now
+            if now - shown >= 0.5:
+                shown = now
+                show()
+            if now - checked >= 2.0:
+                checked = now
+                _check(supervised)
+            if now - kept >= _KEEP_SECONDS:
+                kept = now
+                keep()
+    finally:
+        # Also when it is stopped: the seconds and episodes since the last line are not lost.
+        keep()
 
 
 def _check(supervised: Supervised) -> None:
-    """See that nothing has given up.
+    """Start again what has given up.
 
     Raises:
-        BringupError: A node has.
+        BringupError: A node does not come up.
     """
-    for name, state in supervised.states().items():
-        if state == 'FATAL':
+    for name, seconds in supervised.heal().items():
+        if seconds > _PATIENCE_SECONDS:
             raise BringupError(f'{name} does not start; see {supervised.folder}/logs/{name}.log')
 
 
-def _time_spent(folder: Path) -> float:
-    """Return how long the fleet ran before this start, s."""
-    try:
-        lines = (folder / TIMELINE).read_text(encoding='utf-8').splitlines()
-    except FileNotFoundError:
-        return 0.0
-    for line in reversed(lines):
-        try:
-            row = json.loads(line)
-        except ValueError:
-            # Cut short by a kill: the one before counts.
-            continue
-        return float(row['seconds']) + float(row['before'])
-    return 0.0
-
-
 def _summary(
-    loop: LoopPlan, deployed: History, first: list[Result], last: list[Result],
+    loop: LoopPlan, deployed: History, first: list[Result], last: list[Result], kept: Audit,
 ) -> dict[str, Any]:
     fact, up, down = deployed.fact, deployed.upward, deployed.downward
     swapped = sorted(moment for policy in fact.policies[1:]
@@ -238,6 +250,10 @@ def _summary(
         'first_swap_s': swapped[0] if swapped else None,
         'refused': {name: robot.refused for name, robot in fact.robots.items()},
         'segments': fact.segments,
+        'segments_registered': kept.registered,
+        'segments_waiting': len(kept.waiting),
+        'segments_lost': len(kept.lost),
+        'segments_doubled': len(kept.doubled),
         'not_sampleable': sum(each.sampleable < 0 for each in fact.episodes),
         'up_s': {'p50': quantile(up, 0.5), 'p99': quantile(up, 0.99)},
         'down_s': {'p50': quantile(down, 0.5), 'p99': quantile(down, 0.99)},

@@ -46,6 +46,7 @@ class RobotFact:
     episodes: int = 0
     successes: int = 0
     interventions: int = 0
+    """Take-overs since the start, in the running episode and between two as well."""
     swaps: int = 0
     """New versions that came to run since the start."""
     refused: int = 0

@@ -59,13 +59,8 @@ class NoCameras:
 class WebPage:
     """A page that is served until it is closed."""
 
-    def __init__(self, app: Flask, port: int) -> None:
-        """Serve in a thread.
-
-        Raises:
-            BringupError: The port is no port, or in use.
-        """
-        bound = _bind(port)
+    def __init__(self, app: Flask, bound: socket.socket) -> None:
+        """Serve in a thread, on a socket of `listening`."""
         self.port = int(bound.getsockname()[1])
         self._server = create_server(app, sockets=[bound], threads=_THREADS, ident=None)
         self._thread = threading.Thread(target=self._server.run, name='web', daemon=True)
@@ -99,20 +94,22 @@ class WebPage:
 
 
 def serve(
-    state: Callable[[], FleetFact], port: int = PORT, cameras: Cameras | None = None,
+    state: Callable[[], FleetFact], port: int | socket.socket = PORT,
+    cameras: Cameras | None = None,
 ) -> WebPage:
     """Serve the page of a fleet on this machine, in a thread of its own.
 
     Args:
         state: Returns what is known now; called by other threads: what it returned must not be
             changed any more (see `Shown`).
-        port: To listen on; 0 for any that is free.
+        port: To listen on; 0 for any that is free. Or what `listening` returned.
         cameras: Where images come from; None: there are none.
 
     Raises:
         BringupError: The port is no port, or in use.
     """
-    return WebPage(application(state, cameras or NoCameras()), port)
+    bound = port if isinstance(port, socket.socket) else listening(port)
+    return WebPage(application(state, cameras or NoCameras()), bound)
 
 
 def application(state: Callable[[], FleetFact], cameras: Cameras) -> Flask:
@@ -150,7 +147,15 @@ def application(state: Callable[[], FleetFact], cameras: Cameras) -> Flask:
     return app
 
 
-def _bind(port: int) -> socket.socket:
+def listening(port: int) -> socket.socket:
+    """Take a port of this machine for the page, before anything else is begun.
+
+    Args:
+        port: 0 for any that is free.
+
+    Raises:
+        BringupError: The port is no port, or in use.
+    """
     if not 0 <= port <= 65535:
         raise BringupError(f'the port of the web page is {port}; it must be from 1 to 65535, or 0 '
                            'for any that is free')
@@ -158,6 +163,8 @@ def _bind(port: int) -> socket.socket:
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((HOST, port))
+        # Only then is the port refused to others.
+        bound.listen()
     except OSError as error:
         bound.close()
         raise BringupError(

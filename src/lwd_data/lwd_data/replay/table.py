@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lwd_data.errors import SampleError
+from lwd_data.errors import EmptyError, SampleError
 from lwd_data.replay.anchors import EpisodeAnchors, Rule, find_anchors
 from lwd_data.replay.episode import EpisodeColumns
 from lwd_data.replay.files import Files
@@ -163,7 +163,7 @@ def _assemble(
     rows = [(number, s.first, s.length, s.run_stop, s.source, codes['version'][s.version])
             for number, one in enumerate(found) for s in one.stretches]
     if not rows:
-        raise SampleError(_nothing(snapshot, found, rule))
+        raise EmptyError(_nothing(snapshot, found, rule))
     table = np.array(rows, np.int64)
     table = table[np.lexsort((task[table[:, 0]], origin[table[:, 0]]))]
     episode, first, count, run_stop, source, version = table.T
