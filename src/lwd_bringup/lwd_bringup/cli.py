@@ -43,8 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog='lwd', description='A fleet of Agibot G1 robots that learns while it is deployed.')
     commands = parser.add_subparsers(required=True, metavar='COMMAND')
-    for group in (loop, run, episode, tell, pool, exchange, evaluate, train, bench, card, plot, view,
-                  spool, catalog, keys, policy, lineage):
+    for group in (loop, run, episode, tell, pool, exchange, evaluate, train, bench, card, plot,
+                  view, spool, catalog, keys, policy, lineage):
         group.add(commands)
     options = parser.parse_args(arguments)
 

@@ -149,7 +149,7 @@ def test_episodes_that_must_not_be_trained_on_are_named(tmp_path, change, text):
 
 def test_a_policy_that_would_see_nothing_is_refused(tmp_path):
     write_episode(tmp_path / 'pool' / 'one', steps=80, scene=False)
-    with pytest.raises(DataError, match='no scene features.*policy.observation=cameras'):
+    with pytest.raises(DataError, match=r'no scene features.*policy\.observation=cameras'):
         _train(tmp_path)
 
 
