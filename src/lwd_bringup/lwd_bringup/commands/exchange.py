@@ -53,7 +53,7 @@ def add(commands: Commands) -> None:
     out.add_argument('out', type=Path, help='the data set; made by this command')
     out.add_argument('--images', choices=('video', 'jpeg', 'none'), default='video',
                      help='videos (default), the recorded JPEGs as they are, or none')
-    out.add_argument('--codec', choices=('h264', 'av1'), default='h264',
+    out.add_argument('--codec', choices=('h264',), default='h264',
                      help='of videos (default: h264)')
     out.add_argument('--tasks', default='', help='names with commas between (default: all)')
     out.add_argument('--episodes', type=int, default=0, dest='most', help='at most (default: all)')

@@ -15,11 +15,12 @@ import numpy as np
 from lwd_data.errors import ExchangeError
 from lwd_data.exchange.recording import Image
 
-Codec = Literal['h264', 'av1']
+Codec = Literal['h264']
 
 _ENCODERS: dict[Codec, tuple[str, dict[str, str]]] = {
-    'h264': ('libx264', {'crf': '18', 'preset': 'fast', 'bf': '0'}),
-    'av1': ('libsvtav1', {'crf': '30', 'preset': '8'})}
+    'h264': ('libx264', {'crf': '18', 'preset': 'fast', 'bf': '0'})}
+# AV1 is read, not written: as root, SVT-AV1 gives the thread that calls it, and every process that
+# it starts from then on, real-time priority 99 (SCHED_FIFO): whatever else runs is starved.
 _KEY_EVERY = 2
 """Frames from one key frame to the next: LeRobot's choice, for random access."""
 # A recorder may stop its cameras a moment before the joints.
