@@ -25,10 +25,12 @@ NEW = ['--robots', '1', '--tasks', 'restock', '--episodes', '2', '--pool-hours',
 
 
 def demo(*words):
-    # A session of its own: as in a terminal, Ctrl-C goes to all processes of the group.
+    # A session of its own: as in a terminal, Ctrl-C goes to all processes of the group. Whoever
+    # runs the tests in the background of a shell ignores it, and so would they.
     return subprocess.Popen(
         [sys.executable, '-m', 'lwd_bringup.cli', 'demo', '--port', '0', *words], text=True,
-        start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
 
 
 def of_run(folder):
