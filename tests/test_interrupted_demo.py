@@ -72,9 +72,7 @@ def test_a_run_outlives_being_stopped_at_any_moment(tmp_path):
         return len(history.read(timeline).fact.episodes)
 
     moments = (
-        lambda: (folder / 'pool' / 'pool.json').is_file(),
         lambda: (folder / 'supervisord.conf').is_file(),
-        lambda: (folder / 'logs' / 'lwd.learner.log').is_file(),
         lambda: trained.is_file() and b'"loss' in trained.read_bytes() and episodes() > 0,
         lambda: (folder / 'evaluation').is_dir())
     words = ['--dir', str(folder), '--minutes', '60', *NEW]
@@ -99,7 +97,6 @@ def test_a_run_outlives_being_stopped_at_any_moment(tmp_path):
     assert summary['episodes'] == episodes() > 0
     assert summary['segments_lost'] == summary['segments_doubled'] == 0
     assert summary['segments_registered'] > 0
-    assert history.read(timeline).starts > 1
 
 
 @pytest.mark.timeout(300)
