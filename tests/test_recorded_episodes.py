@@ -185,5 +185,4 @@ def test_a_recorder_that_stands_still_for_a_while_loses_nothing(said, ros_domain
     counts = Counts(folder)
     for name in ('tick', 'control_step', 'executed_command', 'scene_features'):
         assert counts[name] == len(steps), name
-    # What was not lost may be joined by joint states of ticks outside the episode: seen once, 160.
-    assert counts['joint_states'] >= 4 * len(steps) - 3
+    assert counts['joint_states'] == 4 * len(steps) - 3

@@ -16,8 +16,10 @@ from lwd_actor.recording.sink import Sink
 from lwd_actor.recording.streams import Item, Key
 
 _HELD_NS = 100_000_000
-# What is stamped further ahead of the tick has another clock, and is not waited for.
-_AHEAD_NS = 1_000_000_000
+# What is stamped further ahead of the tick has another clock, and is not waited for. After a stall
+# joint states come in a burst, ahead of their ticks: written at once, those of ticks behind the
+# verdict would stay in the episode.
+_AHEAD_NS = 10_000_000_000
 _TICKS_KEPT = 512
 
 
