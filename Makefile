@@ -24,9 +24,9 @@ type: setup  ## check types
 format: setup  ## mend what the style checker can mend
 	@source tools/env.sh && ruff check --fix .
 
-bench: setup  ## run a benchmark: make bench NAME=safety [QUICK=1]
+bench: setup  ## run a benchmark: make bench NAME=safety [QUICK=1] [ARGS=...]
 	@test -n "$(NAME)" || { echo "name one: make bench NAME=<$$(ls benchmarks | sed -n 's/^\([a-z].*\)\.py$$/\1/p' | paste -sd'|')>"; exit 2; }
-	@source tools/env.sh && QUICK=$(QUICK) python -m benchmarks.$(NAME)
+	@source tools/env.sh && QUICK=$(QUICK) python -m benchmarks.$(NAME) $(ARGS)
 
 clean:  ## remove what was built
 	rm -rf build install log .venv

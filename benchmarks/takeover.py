@@ -172,6 +172,8 @@ def _measure(safety: SafetyConfig) -> int:
     for i in range(ROUNDS):
         if i % 10 == 0:
             # A policy of random weights wanders; it begins anew before it comes to its limits.
+            # A reset sets the robot elsewhere at once: not among the ticks of the last change.
+            operator.wait(2.0 * _AROUND / _RATE)
             operator.until(operator.reset.service_is_ready, 'the driver')
             future = operator.reset.call_async(Reset.Request(seed=i))
             operator.until(future.done, 'the reset')

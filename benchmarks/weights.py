@@ -28,6 +28,7 @@ import torch
 from benchmarks.harness import quick, report
 from g1_description.joints import COMMAND_NAMES, HOME, STATE_JOINTS
 from lwd_bringup.domains import free_domain
+from lwd_learner_bridge.online import OnlineConfig
 from lwd_policy import canary, weights
 from lwd_policy.card import PolicyCard, PolicyLayout
 from lwd_policy.config import PolicyConfig
@@ -189,7 +190,7 @@ def _small(folder: Path, robots: int) -> dict[str, float]:
             place = folder / f'policy{number}'
             card = save_policy(place, policy, card_of(
                 policy.config, RuntimeConfig(), name='bench', algorithm='none', command='bench',
-                seed=0, parent=parent))
+                seed=0, parent=parent), precision=OnlineConfig().precision)
             parent = card.version
             canary.save(place / CANARY_FILE, canary.neutral(policy.config))
             before = fleet.cpu()

@@ -38,6 +38,7 @@ from lwd_policy.published import Publication, Published
 from lwd_policy.store import (
     CRITIC,
     POLICY,
+    Precision,
     card_of,
     load_critic,
     load_policy,
@@ -68,6 +69,8 @@ class OnlineConfig:
     0 never waits."""
     keep: int = field(default=50, metadata={'range': (1, 10**6)})
     """Published policies whose weights are kept; cards are kept for ever."""
+    precision: Precision = 'bf16'
+    """Of published weights. Robots compute in fp32 with them; the learner keeps fp32."""
     first_windows: int = field(default=300, metadata={'range': (0, 10**9)})
     """So many windows of the fleet before the first round."""
     train: TrainConfig = field(default_factory=TrainConfig)
@@ -328,7 +331,7 @@ class OnlineLearner:
         place = self.folder / LAST
         part = place.with_name(LAST + '.part')
         shutil.rmtree(part, ignore_errors=True)
-        saved = save_policy(part / POLICY, policy, card)
+        saved = save_policy(part / POLICY, policy, card, precision=config.precision)
         known = place / POLICY / CANARY_FILE
         if canary_from is not None:
             batch = canary_from.sample(canary.COUNT)

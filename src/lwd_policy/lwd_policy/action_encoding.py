@@ -8,7 +8,7 @@ far better. Both are here; nothing in either is a secret of the simulator.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,8 @@ from lwd_policy.config import ACTION_DIM
 from lwd_policy.kinematics import HandKinematics
 from lwd_policy.scene_encoder import offsets
 
-Kind = Literal['poses', 'plain']
+Kind = Literal['poses', 'plain', 'hands']
+KINDS: tuple[Kind, ...] = get_args(Kind)
 SAMPLES = 6
 """Of the chunk's steps, evenly spread, the last one among them."""
 
@@ -34,12 +35,12 @@ class ActionEncoding(nn.Module):
         self.picked: Tensor
         self.register_buffer('picked', picked, persistent=False)
         self.hands = HandKinematics()
-        plain = coefficients * ACTION_DIM
+        plain = coefficients * ACTION_DIM if kind != 'hands' else 0
         # Per sampled step and hand: position 3, two columns of the rotation 6, way from the
         # start coarsely and finely 6; and the grippers.
         posed = SAMPLES * (2 * (3 + 6 + 6) + len(GRIPPER_INDICES))
-        self.width = plain + (posed if kind == 'poses' else 0)
-        self.points = SAMPLES * 2 if kind == 'poses' else 0
+        self.width = plain + (posed if kind != 'plain' else 0)
+        self.points = SAMPLES * 2 if kind != 'plain' else 0
 
     def forward(
         self, actions: Tensor, commands: Tensor, state: Tensor,
@@ -57,7 +58,7 @@ class ActionEncoding(nn.Module):
         # Millimetres count: bf16 would round a position to several of them.
         with torch.autocast(actions.device.type, enabled=False):
             posed, points = self._poses(commands.float(), state)
-        return torch.cat([plain, posed], dim=-1), points
+        return posed if self.kind == 'hands' else torch.cat([plain, posed], dim=-1), points
 
     def _poses(self, commands: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         chosen = commands[:, self.picked]

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lwd_policy.action_encoding import ActionEncoding, Kind
+from lwd_policy.action_encoding import KINDS, ActionEncoding, Kind
 from lwd_policy.actions import ActionSpace
 from lwd_policy.backbone import JOINTS, Backbone
 from lwd_policy.config import PolicyConfig
@@ -24,7 +24,8 @@ class CriticConfig:
     """Sizes and what the critic sees of an action."""
 
     encoding: Kind = 'poses'
-    """How it sees an action: poses (by forward kinematics, and joint targets) or plain."""
+    """How it sees an action: poses (of the hands by forward kinematics, and joint targets), plain
+    (joint targets alone), or hands (their poses alone)."""
     width: int = 256
     """Of the heads' hidden layers."""
     outputs: int = 201
@@ -36,8 +37,9 @@ class CriticConfig:
         if self.width < 8 or self.outputs < 1:
             raise ConfigError(f'critic: width is {self.width} and outputs {self.outputs}; they '
                               'must be at least 8 and 1')
-        if self.encoding not in ('poses', 'plain'):
-            raise ConfigError(f'critic.encoding is {self.encoding!r}; known: poses, plain')
+        if self.encoding not in KINDS:
+            raise ConfigError(
+                f'critic.encoding is {self.encoding!r}; known: {", ".join(KINDS)}')
 
 
 class QHead(nn.Module):

@@ -277,7 +277,7 @@ def test_unknown_settings_are_refused_with_the_nearest():
     assert PolicyConfig.from_dict(SMALL.as_dict()) == SMALL
 
 
-@pytest.mark.parametrize('encoding', ['poses', 'plain'])
+@pytest.mark.parametrize('encoding', ['poses', 'plain', 'hands'])
 def test_critic_ranks_by_its_smaller_q(encoding):
     torch.manual_seed(0)
     critic = Critic(CriticConfig(encoding=encoding, width=32), SMALL)
