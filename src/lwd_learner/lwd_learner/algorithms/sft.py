@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SFT: behaviour cloning of demonstrations and successes by flow matching.
+"""SFT: behaviour cloning by flow matching, of demonstrations and successes, or of all there is.
 
 Online it goes on with the fleet's own successes (filtered behaviour cloning).
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lwd_data.replay.batch import Batch
-from lwd_learner.algorithms.base import Facts, Feed, Phase
+from lwd_learner.algorithms.base import Facts, Feed, Phase, Windows
 from lwd_learner.algorithms.common import TrainedPolicy, name_of, sample_of
 from lwd_learner.engine import Engine
 from lwd_learner.optimise import OptimiserConfig
@@ -29,6 +29,9 @@ class SftConfig:
     """Offline."""
     online_updates: int = 120
     """In each round online."""
+    windows: Windows = 'good'
+    """Offline: good imitates demonstrations and what succeeded, all whatever anybody did. Online
+    it is always what succeeded, and corrections."""
     batch_size: int = 256
     optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(
         rate=3e-3, warmup=200, decay_to=0.02))
@@ -61,9 +64,10 @@ class Sft:
     def phases(self, stage: Stage, facts: Facts) -> list[Phase]:
         """Return one phase of imitation."""
         del facts
-        updates = self.config.updates if stage == 'offline' else self.config.online_updates
-        return [Phase(f'imitation-{stage}', updates,
-                      {'good': Feed('good', self.config.batch_size, contexts=True)})]
+        config, offline = self.config, stage == 'offline'
+        windows = config.windows if offline else 'good'
+        return [Phase(f'imitation-{stage}', config.updates if offline else config.online_updates,
+                      {windows: Feed(windows, config.batch_size, contexts=True)})]
 
     def begin(self, phase: Phase) -> None:
         """Take the optimiser of the stage."""
@@ -73,7 +77,7 @@ class Sft:
     def update(self, phase: Phase, step: int, batches: Mapping[str, Batch]) -> dict[str, float]:
         """Make one update of flow matching."""
         del phase
-        batch = batches['good']
+        batch, = batches.values()
         return self._actor.imitate([sample_of(batch, self.engine)],
                                    self.engine.generator(self.seed, step), name_of(batch, step))
 
