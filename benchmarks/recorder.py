@@ -46,7 +46,7 @@ STALLING = 15.0 if quick() else 120.0
 KILLS = 5 if quick() else 50
 STALL, STALL_EVERY = 0.3, 2.0
 PATIENCE = 60.0
-SIZE, QUALITY = 320, 100
+SIZE, QUALITY = 328, 100
 PARTS = ('steady', 'stalls', 'kills')
 
 
