@@ -2,8 +2,9 @@
 """An operator takes over from a policy and hands back, at random instants, at real time.
 
 The commands of every tick around a change are held to the driver's limit of velocity, also where
-the arbiter waited in vain for an answer, repeated the last one and had to catch up. The delay is counted in ticks, from the newest tick when the button went down to the first
-one that was answered by the operator.
+the arbiter waited in vain for an answer, repeated the last one and had to catch up. The delay is
+counted in ticks, from the newest tick when the button went down to the first one that was answered
+by the operator.
 """
 
 from __future__ import annotations
