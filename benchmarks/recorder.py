@@ -29,7 +29,7 @@ from rclpy.serialization import deserialize_message
 from rosbags.rosbag2 import Reader
 
 from benchmarks.harness import quick, report
-from lwd_actor.recorder_node import RecorderNode
+from lwd_actor import recorder_node
 from lwd_bringup.config import load_robot
 from lwd_bringup.domains import free_domain
 from lwd_bringup.nodes import environment, plan
@@ -39,7 +39,6 @@ from lwd_data.recovery import recover
 from lwd_msgs.msg import ControlStep, Episode, ExecutedCommand, Reward, Tick
 from lwd_msgs.srv import EndEpisode, StartEpisode
 from lwd_ros.convert import to_ns
-from lwd_ros.process import run
 from lwd_ros.qos import LATCHED, RECORD
 
 STEADY = 20.0 if quick() else 600.0
@@ -47,7 +46,7 @@ STALLING = 15.0 if quick() else 120.0
 KILLS = 5 if quick() else 50
 STALL, STALL_EVERY = 0.3, 2.0
 PATIENCE = 60.0
-SIZE, QUALITY = 312, 100
+SIZE, QUALITY = 328, 100
 PARTS = ('steady', 'stalls', 'kills')
 
 
@@ -133,7 +132,7 @@ def recorder(spool: Path, *, stalling: bool = False) -> Iterator[psutil.Process]
         process.wait(30)
 
 
-class StallingRecorder(RecorderNode):
+class StallingRecorder(recorder_node.RecorderNode):
     """Does nothing for a third of a second now and then."""
 
     def __init__(self, **options: object) -> None:
@@ -257,5 +256,6 @@ def main() -> int:
 
 if __name__ == '__main__':
     if '--recorder' in sys.argv:
-        sys.exit(run(StallingRecorder if '--stalling' in sys.argv else RecorderNode, events=True))
+        sys.exit(recorder_node.main(
+            StallingRecorder if '--stalling' in sys.argv else recorder_node.RecorderNode))
     sys.exit(main())

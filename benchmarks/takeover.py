@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """An operator takes over from a policy and hands back, at random instants, at real time.
 
-The commands of every tick around a change are held to the driver's limit of velocity. Where the
-arbiter waited in vain for an answer it repeats the last one, and the next is as far away as the
-missed ones together: on a machine that is too busy the limit is then missed by that, not by the
-change. The delay is counted in ticks, from the newest tick when the button went down to the first
-one that was answered by the operator.
+The commands of every tick around a change are held to the driver's limit of velocity, also where
+the arbiter waited in vain for an answer, repeated the last one and had to catch up. The delay is
+counted in ticks, from the newest tick when the button went down to the first one that was answered
+by the operator.
 """
 
 from __future__ import annotations
@@ -205,7 +204,7 @@ def _measure(safety: SafetyConfig) -> int:
         'take_over_ticks_max': float(max(delays)),
         'hold_after_hand_back_ticks_p50': float(np.median(holds)),
         'hold_after_hand_back_ticks_max': float(max(holds)),
-        'answers_waited_for_in_vain': float(sum(operator.vain.values())),
+        **{key.replace(' ', '_'): float(count) for key, count in sorted(operator.vain.items())},
         'ticks': float(len(operator.steps)),
         'velocity_of_limit_max': velocity,
         'acceleration_of_limit_max': acceleration,

@@ -42,6 +42,7 @@ class Arbiter:
       gives control to the policy.
       An operator who comes back from silence must take over again before that counts.
     - A policy that falls silent keeps its last command for `PATIENCE` ticks, then the robot holds.
+      Whoever answers again after fewer is caught up with as fast as the joints may go.
     - At each change of who is in control `generation` counts up and `on_change` is called: a chunk
       that a policy inferred before is stale, it must infer anew.
     """
@@ -110,7 +111,8 @@ class Arbiter:
         if changed:
             driving = proposal is not None and source is not Source.TELEOP
             self._handover.begin(target, self._velocity if driving else np.zeros(16))
-        positions = self._handover.apply(target)
+        positions = self._handover.apply(
+            target, repeated=proposal is not None and proposal.tick < tick.tick)
         if proposal is None:
             return Decision(tick.tick, source, positions, tick.seen)
         return Decision(

@@ -23,7 +23,7 @@ from lwd_actor.recording.streams import Stream
 
 _BEGIN_PATIENCE = 30.0
 _END_PATIENCE = 3.0
-_QUIET = 0.3
+_QUIET = 0.4
 _DISK_EVERY = 1.0
 
 

@@ -18,8 +18,9 @@ _LIMITS = BlendLimits(np.full(16, 1.0), np.full(16, 8.0), np.full(16, 150.0))
 # Whoever goes on with the arms' motion as smoothly as the driver's limits ask needs no blend:
 # rad/s, rad/s^2.
 _SMOOTH_VELOCITY, _SMOOTH_ACCELERATION = 2.0, 10.0
-_GRIPPER_STEP = 2.0 * PERIOD
-_ARM_STEP = 0.999 * _SMOOTH_VELOCITY * PERIOD
+# How far a command may go from the last one in a tick: rad, and of a gripper's way.
+_STEP = np.full(16, 0.999 * _SMOOTH_VELOCITY * PERIOD)
+_STEP[GRIPPER_INDICES] = 2.0 * PERIOD
 _SAME = 1e-9
 _LOWER, _UPPER = limits(COMMAND_JOINTS)
 
@@ -28,7 +29,9 @@ class Handover:
     """Fades the difference between the last command and a new driver's out.
 
     The arms along a jerk-limited quintic that begins with the velocity they have; a gripper as
-    fast as it goes. When both have arrived, commands pass unchanged to the bit.
+    fast as it goes. Behind a tick in which a driver's last target had to be repeated, the next one
+    may be several ticks' motion away: it is approached as fast as the joints may go. When all have
+    arrived, commands pass unchanged to the bit.
     """
 
     def __init__(self) -> None:
@@ -42,7 +45,8 @@ class Handover:
         self._velocity = np.zeros(16)
         self._blend: Blend | None = None
         self._time = 0.0
-        self._grips = False
+        # Joints that must not leap to their target: it may be far away.
+        self._chasing = np.zeros(16, dtype=bool)
 
     def stop(self) -> Array | None:
         """Return where the arms come to rest, (16,), if they brake now; None without a command."""
@@ -66,8 +70,9 @@ class Handover:
         velocity = self._velocity - target_velocity
         offset[GRIPPER_INDICES] = 0.0
         velocity[GRIPPER_INDICES] = 0.0
-        self._grips = True
         self._blend = None if self._smooth(target) else Blend(offset, velocity, _LIMITS)
+        self._chasing[:] = self._blend is not None
+        self._chasing[GRIPPER_INDICES] = True
         self._time = 0.0
 
     def _smooth(self, target: Array) -> bool:
@@ -78,35 +83,38 @@ class Handover:
         return bool(np.max(np.abs(velocity)) <= _SMOOTH_VELOCITY + _SAME
                     and np.max(np.abs(acceleration)) <= _SMOOTH_ACCELERATION + _SAME)
 
-    def _within_speed(self, command: Array) -> Array:
-        """Return a faded command, (16,), no further from the last one than the arms may go.
+    def apply(self, target: Array, *, repeated: bool = False) -> Array:
+        """Return the command, (16,), for a driver's target of this tick.
 
-        A fade that begins against the new driver's motion adds up to a little more; what is left
-        out of one tick comes in the next, in which the fade is slower.
+        Args:
+            target: (16,) rad, grippers 0..1.
+            repeated: Whether it is that of an earlier tick, for want of an answer.
         """
-        assert self.last is not None  # noqa: S101  a fade has begun from it
-        step = command - self.last
-        step[ARM_INDICES] = np.clip(step[ARM_INDICES], -_ARM_STEP, _ARM_STEP)
-        return self.last + step
-
-    def apply(self, target: Array) -> Array:
-        """Return the command, (16,), for a driver's target of this tick."""
-        command = target.copy()
+        if repeated:
+            self._chasing[:] = True
+        goal = target
         if self._blend is not None:
             self._time += PERIOD
             if self._time >= self._blend.duration:
                 self._blend = None
             else:
-                command += self._blend.at(self._time)
-                command[GRIPPER_INDICES] = target[GRIPPER_INDICES]
-                command = self._within_speed(command)
-        if self._grips and self.last is not None:
-            change = (target - self.last)[GRIPPER_INDICES]
-            short = np.clip(change, -_GRIPPER_STEP, _GRIPPER_STEP)
-            if np.array_equal(change, short):
-                self._grips = False
-            else:
-                command[GRIPPER_INDICES] = self.last[GRIPPER_INDICES] + short
+                goal = target + self._blend.at(self._time)
+        command = goal.copy() if self.last is None else self._chase(goal, self.last, repeated)
         self._velocity = np.zeros(16) if self.last is None else (command - self.last) / PERIOD
         self.last = command
         return command.copy()
+
+    def _chase(self, goal: Array, last: Array, repeated: bool) -> Array:
+        """Return a command, (16,), no further from the last one than the joints may go.
+
+        A fade that begins against the new driver's motion adds up to a little more than that; what
+        is left out of one tick comes in the next.
+        """
+        far = np.abs(goal - last) > _STEP
+        command = np.where(self._chasing & far, last + np.clip(goal - last, -_STEP, _STEP), goal)
+        if not repeated:
+            arrived = ~far
+            if self._blend is not None:
+                arrived[ARM_INDICES] = False
+            self._chasing &= ~arrived
+        return command

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -43,6 +44,7 @@ _FRESH = 5.0
 _CREDIT = 5
 _ANY = 2**63
 _QUIET = 0.5
+_GATHER = 0.1
 _ACKNOWLEDGE = Duration(seconds=1)
 
 
@@ -259,9 +261,11 @@ class RecorderNode(Node):
         super().destroy_node()
 
 
-def main() -> int:
-    """Run the recorder as a process."""
-    return run(RecorderNode, events=True)
+def main(make: Callable[[], RecorderNode] = RecorderNode) -> int:
+    """Run the recorder as a process; `make` makes the node."""
+    # In lockstep the driver waits for us.
+    return run(
+        make, events=True, gather=lambda node: 0.0 if node.config.lockstep else _GATHER)
 
 
 if __name__ == '__main__':

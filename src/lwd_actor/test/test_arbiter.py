@@ -201,6 +201,36 @@ def test_take_over_at_any_instant_is_within_the_drivers_limits_and_immediate(see
         last = decision.positions
 
 
+@given(seed=st.integers(0, 2**31), teleop=st.booleans(), spells=st.lists(
+    st.tuples(st.integers(1, PATIENCE), st.integers(1, 12)), min_size=1, max_size=12))
+@settings(max_examples=60, deadline=None)
+def test_behind_missed_answers_who_drives_is_caught_up_with_within_the_drivers_limits(
+    seed, teleop, spells,
+):
+    """Spells of so many missed and so many punctual answers, of arms at up to 1.34 rad/s."""
+    mover, loop = Mover(np.random.default_rng(seed), HOME), Loop()
+    mover.size *= 2.0
+    fastest, limit = 1.35 * PERIOD, 0.99 * SAFETY.arm_velocity * PERIOD
+    asked = mover.at(0)
+    last = loop.step(**{'teleop' if teleop else 'policy': asked}).positions
+    behind = 0.0
+    for missed in (miss for lost, came in spells for miss in [True] * lost + [False] * came):
+        if missed:
+            decision = loop.step(silent=teleop)
+        else:
+            asked = mover.at(loop.tick)
+            decision = loop.step(**{'teleop' if teleop else 'policy': asked})
+        assert decision.source is (Source.TELEOP if teleop else Source.POLICY)
+        moved = np.abs(decision.positions - last)[ARM_INDICES]
+        # Not over the limit, where the driver would clip it or take it for a leap.
+        assert np.max(moved) < SAFETY.arm_velocity * PERIOD
+        # Up to the missed answers it was there; from then on it gains on who drives.
+        behind = behind + fastest if missed else max(0.0, behind - (limit - fastest))
+        if behind == 0.0:
+            np.testing.assert_array_equal(decision.positions, asked)
+        last = decision.positions
+
+
 def test_after_a_handover_the_commands_are_those_of_the_new_driver():
     loop = Loop()
     loop.step(policy=HOME)

@@ -7,15 +7,20 @@ import ctypes
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import rclpy
 from rclpy.executors import Executor, ExternalShutdownException, SingleThreadedExecutor
 from rclpy.experimental import EventsExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
+from rclpy.task import Future
 
 from lwd_ros.errors import ParameterError
+
+Made = TypeVar('Made', bound=Node)
 
 DIE_WITH_PARENT = 'LWD_DIE_WITH_PARENT'
 """Environment variable: set by whoever supervises nodes, so that none outlives it."""
@@ -33,7 +38,8 @@ class _Stop(BaseException):
 
 
 def run(
-    make: Callable[[], Node], args: Sequence[str] | None = None, *, events: bool = False,
+    make: Callable[[], Made], args: Sequence[str] | None = None, *, events: bool = False,
+    gather: Callable[[Made], float] = lambda _: 0.0,
 ) -> int:
     """Make a node, spin it until SIGINT or SIGTERM, and destroy it.
 
@@ -45,34 +51,43 @@ def run(
         args: Of the command line; those of the process by default.
         events: Whether to take messages in the order in which they came over all topics, at a
             third of the cost: for a node that takes everything.
+        gather: With events: how long messages may wait for each other, to be taken together, s;
+            0 takes each as it comes. Most of what a message costs is waking up for it: of 300 a
+            second, taken in batches of 0.1 s, each costs less than half.
 
     Returns:
         0 after a signal or shutdown, 2 if its parameters are refused.
     """
     _die_with_parent()
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-    node: Node | None = None
-    stopped = False
+    node: Made | None = None
+    executor: Executor | None = None
+    stopped: Future[None] = Future()
 
     def stop(*_: object) -> None:
-        nonlocal stopped
-        stopped = True
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         # An EventsExecutor reports an exception in a callback as the callback's failure.
-        if not events or node is None:
+        if not events or executor is None:
             raise _Stop
+        # Not here: whatever was interrupted may hold the future's lock.
+        executor.create_task(stopped.set_result, None)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
     try:
         node = make()
-        executor: Executor = EventsExecutor() if events else SingleThreadedExecutor()
+        executor = EventsExecutor() if events else SingleThreadedExecutor()
         executor.add_node(node)
-        while rclpy.ok() and not stopped:
+        pause = gather(node)
+        while rclpy.ok() and not stopped.done():
             # Bounded, because a wait in the middleware does not wake for a signal; and not spin(),
             # which in an EventsExecutor of rclpy 7.1 takes all of a core and delivers nothing.
-            executor.spin_once(timeout_sec=0.2)
+            if pause:
+                executor.spin_until_future_complete(stopped, timeout_sec=0.0)
+                time.sleep(pause)
+            else:
+                executor.spin_once(timeout_sec=0.2)
     except ParameterError as error:
         sys.stderr.write(f'{error}\n')
         return 2

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
 from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,8 +20,7 @@ from lwd_data.errors import DataError, WriteError
 from lwd_data.recovery import recover
 from lwd_data.writer import SEGMENT_SECONDS, EpisodeWriter
 
-_WAKE = 0.05
-_FLUSH = 0.1
+_WAKE = 0.1
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,6 @@ class Sink:
         # The thread alone uses these.
         self._writer: EpisodeWriter | None = None
         self._told = 0
-        self._flushed = 0.0
         self._thread = threading.Thread(target=self._run, name='recorder', daemon=True)
         self._thread.start()
 
@@ -180,10 +177,8 @@ class Sink:
             self._give_up(str(error))
 
     def _flush(self) -> None:
-        now = time.monotonic()
-        if self._writer is None or now - self._flushed < _FLUSH:
+        if self._writer is None:
             return
-        self._flushed = now
         try:
             self._writer.flush()
         except DataError as error:
