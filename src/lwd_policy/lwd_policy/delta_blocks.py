@@ -26,8 +26,7 @@ _LEVEL = 1  # higher ones look longer for repetitions, of which noise has none: 
 _FLUSH = 8 << 10  # bytes that share a Huffman table; half is no smaller, 64 KiB up to 9 % larger
 _PIECE = 1 << 18  # values that are put in order at once
 _ESCAPE = 15
-# Two codes in a byte, as two numbers of 16 bits.
-_CODES = np.array([[byte & 15, byte >> 4] for byte in range(256)], np.uint16).view(np.uint32)[:, 0]
+_MANY = 1 << 16  # values from which on counting them in pairs is faster
 
 
 def pack(bits: Bits) -> bytes:
@@ -88,7 +87,7 @@ def _reorder(coded: Bits, base: Bits, exponent: int) -> Bits:
     """
     keys = _keys(base, exponent)
     pieces = [slice(at, at + _PIECE) for at in range(0, keys.size, _PIECE)]
-    counts = [np.bincount(keys[piece], minlength=256) for piece in pieces]
+    counts = [_histogram(keys[piece]) for piece in pieces]
     # Where the differences of each exponent begin that no piece has taken yet.
     total = np.sum(counts, axis=0)
     begin = np.cumsum(total) - total
@@ -100,13 +99,26 @@ def _reorder(coded: Bits, base: Bits, exponent: int) -> Bits:
     return found
 
 
+def _histogram(keys: npt.NDArray[np.uint8]) -> npt.NDArray[np.intp]:
+    """Return how often each key is there, (256,)."""
+    if keys.size < _MANY:
+        return np.bincount(keys, minlength=256)
+    # Two at a time: numpy makes eight bytes of each number that it counts.
+    even = keys.size // 2 * 2
+    found = np.bincount(keys[:even].view(np.uint16), minlength=1 << 16).reshape(256, 256)
+    return found.sum(axis=0) + found.sum(axis=1) + np.bincount(keys[even:], minlength=256)
+
+
 def _unpack_short(data: bytes, count: int) -> npt.NDArray[np.uint16]:
     half = (count + 1) // 2
     raw = _decompress(data, limit=half + 2 * count)
     if raw.size < half:
         raise ValueError(f'a block holds {raw.size} bytes instead of {half} or more')
-    folded = _CODES[raw[:half]].view(np.uint16)[:count]
-    escaped = np.flatnonzero(folded == _ESCAPE)
+    # Two codes in a byte become two bytes, become two numbers of 16 bits.
+    pairs = raw[:half].astype('<u2')
+    codes = ((pairs | (pairs << 4)) & 0x0F0F).view(np.uint8)[:count]
+    folded = codes.astype(np.uint16)
+    escaped = np.flatnonzero(codes == _ESCAPE)
     wanted = half + 2 * escaped.size
     if raw.size != wanted:
         raise ValueError(f'a block holds {raw.size} bytes instead of {wanted}')
@@ -146,8 +158,12 @@ def _planes(values: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.uint8]:
 
 
 def _from_planes(raw: npt.NDArray[np.uint8], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-    width = np.dtype(dtype).itemsize
-    return np.ascontiguousarray(raw.reshape(width, -1).T).reshape(-1).view(dtype)
+    planes = raw.reshape(np.dtype(dtype).itemsize, -1)
+    found = planes[0].astype(f'<u{len(planes)}')
+    # Wide shifts take a tenth of the time of moving single bytes.
+    for place, plane in enumerate(planes[1:], start=1):
+        found |= plane.astype(found.dtype) << (8 * place)
+    return found.view(dtype)
 
 
 def _compress(raw: npt.NDArray[np.uint8]) -> bytes:
