@@ -197,7 +197,7 @@ def test_full_weights_that_are_offered_while_a_delta_fails_are_taken(tmp_path, l
     class Hearing(Accepting):
         """Hears of the full weights in the midst of a delta that does not work out."""
 
-        def __call__(self, folder, running):
+        def __call__(self, unpacked, running):
             if robot.shelf.current() == learner.versions[0] and not hearing:
                 hearing.append(1)
                 robot.receiver.manifest(full)

@@ -34,7 +34,7 @@ def pack(bits: Bits) -> bytes:
     return _compress(_planes(bits))
 
 
-def unpack(data: bytes, count: int, dtype: npt.DTypeLike) -> Bits:
+def unpack(data: bytes | memoryview, count: int, dtype: npt.DTypeLike) -> Bits:
     """Return the block of `count` values of an integer type that `pack` compressed.
 
     Raises:
@@ -65,7 +65,7 @@ def pack_difference(base: Bits, new: Bits, exponent: int) -> bytes:
         [codes[0::2] | (codes[1::2] << 4), _planes(folded[escaped])]))
 
 
-def unpack_difference(base: Bits, data: bytes, exponent: int) -> Bits:
+def unpack_difference(base: Bits, data: bytes | memoryview, exponent: int) -> Bits:
     """Return the block that `pack_difference` compressed against this base.
 
     A base of other values gives other values: the caller compares a hash.
@@ -109,7 +109,7 @@ def _histogram(keys: npt.NDArray[np.uint8]) -> npt.NDArray[np.intp]:
     return found.sum(axis=0) + found.sum(axis=1) + np.bincount(keys[even:], minlength=256)
 
 
-def _unpack_short(data: bytes, count: int) -> npt.NDArray[np.uint16]:
+def _unpack_short(data: bytes | memoryview, count: int) -> npt.NDArray[np.uint16]:
     half = (count + 1) // 2
     raw = _decompress(data, limit=half + 2 * count)
     if raw.size < half:
@@ -175,7 +175,7 @@ def _compress(raw: npt.NDArray[np.uint8]) -> bytes:
     return b''.join([*parts, frame.flush()])
 
 
-def _decompress(data: bytes, *, limit: int) -> npt.NDArray[np.uint8]:
+def _decompress(data: bytes | memoryview, *, limit: int) -> npt.NDArray[np.uint8]:
     try:
         size = zstandard.frame_content_size(data)
         if not 0 <= size <= limit:
