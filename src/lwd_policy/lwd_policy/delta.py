@@ -29,6 +29,8 @@ _MAGIC = b'LWDDELTA'
 _HASH_BYTES = 32
 _LENGTH_BYTES = 4
 _THREADS = 8
+# Share of a block's size below which it is not tried whether it is smaller alone.
+_SMALL = 0.35
 _START = len(_MAGIC) + _HASH_BYTES + _LENGTH_BYTES
 
 EXPONENT = {torch.bfloat16: 7, torch.float16: 10, torch.float32: 23}
@@ -135,7 +137,10 @@ def _encode_block(base: Bits | None, new: Bits, exponent: int) -> tuple[Method, 
         return 'raw', pack(new)
     if np.array_equal(base, new):
         return 'same', b''
-    alone, difference = pack(new), pack_difference(base, new, exponent)
+    difference = pack_difference(base, new, exponent)
+    if len(difference) < _SMALL * new.nbytes:
+        return 'ulp', difference
+    alone = pack(new)
     return ('ulp', difference) if len(difference) < len(alone) else ('raw', alone)
 
 

@@ -108,7 +108,7 @@ class FileBase:
         found: Bits = np.empty(end - begin, f'i{place.dtype.itemsize}')
         at = place.begin + begin * found.itemsize
         try:
-            count = os.preadv(self._descriptor, [found], at)
+            count = os.preadv(self._descriptor, [found.data], at)
         except OSError as error:
             raise WrongBaseError(
                 f'{self._path}, which the delta applies to, cannot be read ({error.strerror}); '

@@ -14,6 +14,7 @@ import json
 import os
 import shutil
 import struct
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -33,8 +34,8 @@ _COPY = 1 << 20
 
 
 def pack(
-    policy: Path, place: Path, *, base: Path | None = None, part_bytes: int = PART_LIMIT,
-    url: str = '',
+    policy: Path, place: Path, *, base: Path | None = None,
+    part_bytes: int | Callable[[int], int] = PART_LIMIT, url: str = '',
 ) -> Manifest:
     """Write the payload of a policy; returns what can be said about it, not yet signed.
 
@@ -43,7 +44,7 @@ def pack(
         place: File to write.
         base: Folder of the version that a delta is made against; None for the full weights. Where
             a delta is not possible or not smaller, the payload is full.
-        part_bytes: Size of its parts.
+        part_bytes: Size of its parts, or what says so for a size of the whole.
         url: Where it will be fetched from, if not in parts.
 
     Raises:
@@ -70,13 +71,16 @@ def pack(
                     shutil.copyfileobj(source, out, _COPY)
             out.writelines(extra)
             out.write(_TRAILER.pack(_MAGIC, *map(len, extra)))
-        whole, parts = hashes(place, part_bytes)
+        size = place.stat().st_size
+        if not isinstance(part_bytes, int):
+            part_bytes = part_bytes(size)
+        whole, parts = _hashes(place, part_bytes)
     except OSError as error:
         raise PayloadError(f'the payload of {policy} cannot be written to {place}: {error}'
                            ) from error
     return Manifest(
         version=card.version, parent=card.parent, encoding=encoding, base=base_version,
-        layout=layout_of(card), full_bytes=full_bytes, payload_bytes=place.stat().st_size,
+        layout=layout_of(card), full_bytes=full_bytes, payload_bytes=size,
         payload_sha256=whole, part_bytes=part_bytes, part_sha256=parts, url=url,
         snapshot=card.snapshot, metrics=dict(card.metrics))
 
@@ -90,7 +94,7 @@ def _difference(
         from_bytes(read(path), where=str(path))[0]
         for path in (base / weights.WEIGHTS_FILE, policy / weights.WEIGHTS_FILE))
     data = delta.encode(before, after, architecture=card.architecture)
-    header = delta.read_header(data)
+    header, _ = delta.open_delta(data, checked=True)
     if header.version != card.version:
         raise WeightsError(
             f'{policy} is version {header.version[:12]}, its card says {card.version[:12]}; it '
@@ -100,12 +104,8 @@ def _difference(
     return data, header.base
 
 
-def hashes(path: Path, part_bytes: int) -> tuple[str, tuple[str, ...]]:
-    """Return the SHA-256 in hex of a payload, and of each of its parts.
-
-    Raises:
-        OSError: It cannot be read.
-    """
+def _hashes(path: Path, part_bytes: int) -> tuple[str, tuple[str, ...]]:
+    """Return the SHA-256 in hex of a payload, and of each of its parts."""
     whole, parts = hashlib.sha256(), []
     with path.open('rb') as file:
         while part := file.read(part_bytes):

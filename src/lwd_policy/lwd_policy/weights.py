@@ -24,6 +24,7 @@ from lwd_policy.weights_file import (
     plain,
     read,
     version_of,
+    view,
 )
 
 WEIGHTS_FILE = 'weights.safetensors'
@@ -134,8 +135,8 @@ def load(folder: Path, *, known: str = '') -> tuple[dict[str, torch.Tensor], Pol
 
     Args:
         folder: Of the policy.
-        known: Version that this process has just found the weights to be, and finite; empty to
-            find that out here.
+        known: Version that this process has just written, and found the weights to be, and finite;
+            the tensors are then views of the file. Empty to find that out here.
 
     Raises:
         WeightsError: A file is missing or damaged, or the card does not describe the weights; it
@@ -145,10 +146,11 @@ def load(folder: Path, *, known: str = '') -> tuple[dict[str, torch.Tensor], Pol
     content: dict[str, memoryview] = {}
     for name in (CARD_FILE, WEIGHTS_FILE):
         try:
-            content[name] = read(folder / name)
-        except OSError as error:
+            content[name] = view(folder / name) if known else read(folder / name)
+        except (OSError, ValueError) as error:  # ValueError: nothing in it that could be viewed
             raise WeightsError(
-                f'{folder} is no policy: {name} cannot be read ({error.strerror}); a policy is a '
+                f'{folder} is no policy: {name} cannot be read '
+                f'({getattr(error, "strerror", error)}); a policy is a '
                 f'folder with {WEIGHTS_FILE} and {CARD_FILE}') from error
     path = folder / CARD_FILE
     card = loads(str(content[CARD_FILE], 'utf-8', 'replace'), where=str(path))

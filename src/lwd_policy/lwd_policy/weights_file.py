@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import mmap
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -142,6 +143,18 @@ def read(path: Path) -> memoryview:
         while at < data.size and (count := file.readinto(data[at:].data)):
             at += count
     return data[:at].data
+
+
+def view(path: Path) -> memoryview:
+    """Return a file's bytes where the system has them in memory already; writing changes a copy.
+
+    For a file that this process has just written, and that nobody changes.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with path.open('rb') as file:
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
 
 
 def from_bytes(
