@@ -10,6 +10,7 @@ spends at least one bit a symbol and more than half the differences may be 0.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,17 @@ _LEVEL = 1  # higher ones look longer for repetitions, of which noise has none: 
 _FLUSH = 8 << 10  # bytes that share a Huffman table; half is no smaller, 64 KiB up to 9 % larger
 _PIECE = 1 << 18  # values that are put in order at once
 _ESCAPE = 15
+_KEPT = 16 << 20  # bytes: what coding a block takes; glibc's limit is twice that
 _MANY = 1 << 16  # values from which on counting them in pairs is faster
+
+
+def keep_memory() -> None:
+    """Have the memory that one block took kept for the next one.
+
+    glibc gives memory back to the system at once if it is larger than all that was freed so far,
+    and fetching it again, page by page, takes as long as half of the coding.
+    """
+    np.empty(_KEPT, np.uint8)
 
 
 def pack(bits: Bits) -> bytes:
@@ -55,7 +66,7 @@ def pack_difference(base: Bits, new: Bits, exponent: int) -> bytes:
         new: (N,) bits to code.
         exponent: Position of the exponent's lowest bit.
     """
-    folded = _fold(_rank(new) - _rank(base))[_order(base, exponent)]
+    folded = _fold(_grouped(_rank(new) - _rank(base), base, exponent))
     if folded.itemsize != 2:
         return _compress(_planes(folded))
     escaped = folded >= _ESCAPE
@@ -76,27 +87,47 @@ def unpack_difference(base: Bits, data: bytes | memoryview, exponent: int) -> Bi
     folded: npt.NDArray[Any] = (
         _unpack_short(data, base.size) if base.itemsize == 2
         else unpack(data, base.size, np.uint32))
-    return _rank(_rank(base) + _reorder(_unfold(folded, base.dtype), base, exponent))
+    return _rank(_rank(base) + _ungrouped(_unfold(folded, base.dtype), base, exponent))
 
 
-def _reorder(coded: Bits, base: Bits, exponent: int) -> Bits:
-    """Return differences in the order of the base's values, from that of its exponents.
+def _grouped(values: Bits, base: Bits, exponent: int) -> Bits:
+    """Return values in the order of the base's exponents; those of one exponent stay in theirs."""
+    found = np.empty_like(values)
+    for piece, order, runs in _runs(base, exponent):
+        taken, at = values[piece][order], 0
+        for run in runs:
+            size = run.stop - run.start
+            found[run] = taken[at:at + size]
+            at += size
+    return found
 
-    Piece by piece: sorting a whole block at once takes twice as long, for memory that no cache
-    holds.
+
+def _ungrouped(grouped: Bits, base: Bits, exponent: int) -> Bits:
+    """Return what `_grouped` put in order as it was."""
+    found = np.empty_like(grouped)
+    for piece, order, runs in _runs(base, exponent):
+        found[piece][order] = np.concatenate([grouped[run] for run in runs])
+    return found
+
+
+def _runs(
+    base: Bits, exponent: int,
+) -> Iterator[tuple[slice, npt.NDArray[np.intp], list[slice]]]:
+    """Yield pieces of a block: (where, the order of its exponents, where they come in the whole's).
+
+    Sorting a whole block at once takes three times as long, for memory that no cache holds.
     """
     keys = _keys(base, exponent)
     pieces = [slice(at, at + _PIECE) for at in range(0, keys.size, _PIECE)]
     counts = [_histogram(keys[piece]) for piece in pieces]
-    # Where the differences of each exponent begin that no piece has taken yet.
+    # Where the values of each exponent begin that no piece has taken yet.
     total = np.sum(counts, axis=0)
     begin = np.cumsum(total) - total
-    found = np.empty_like(coded)
     for piece, count in zip(pieces, counts):
-        taken = [coded[begin[key]:begin[key] + count[key]] for key in np.flatnonzero(count)]
-        found[piece][np.argsort(keys[piece], kind='stable')] = np.concatenate(taken)
-        begin += count
-    return found
+        end = begin + count
+        yield piece, np.argsort(keys[piece], kind='stable'), [
+            slice(begin[key], end[key]) for key in np.flatnonzero(count)]
+        begin = end
 
 
 def _histogram(keys: npt.NDArray[np.uint8]) -> npt.NDArray[np.intp]:
@@ -147,10 +178,6 @@ def _unfold(folded: npt.NDArray[np.unsignedinteger[Any]], dtype: npt.DTypeLike) 
 
 def _keys(base: Bits, exponent: int) -> npt.NDArray[np.uint8]:
     return (base >> exponent).astype(np.uint8)
-
-
-def _order(base: Bits, exponent: int) -> npt.NDArray[np.intp]:
-    return np.argsort(_keys(base, exponent), kind='stable')
 
 
 def _planes(values: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.uint8]:

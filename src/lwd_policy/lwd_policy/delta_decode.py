@@ -23,7 +23,7 @@ import torch
 
 from lwd_policy.delta import EXPONENT, MALFORMED, DeltaHeader, Method, open_delta, pool
 from lwd_policy.delta_base import Base, FileBase, HeldBase
-from lwd_policy.delta_blocks import BLOCK, Bits, unpack, unpack_difference
+from lwd_policy.delta_blocks import BLOCK, Bits, keep_memory, unpack, unpack_difference
 from lwd_policy.errors import DeltaError, WeightsError, WrongBaseError
 from lwd_policy.weights_file import Kind, all_finite, head
 from lwd_policy.weights_layout import DTYPES
@@ -168,6 +168,7 @@ def _blocks(
 
 def _decoded(base: Base | None, blocks: list[_Block]) -> Iterator[tuple[_Block, Bits]]:
     """Yield blocks with their values."""
+    keep_memory()
     if sum(block.end - block.begin for block in blocks) < _FEW:
         for block in blocks:
             yield block, _values(base, block)
