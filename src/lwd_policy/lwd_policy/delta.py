@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from lwd_policy.delta_blocks import BLOCK, Bits, keep_memory, pack, pack_difference
+from lwd_policy.delta_blocks import BLOCK, Bits, pack, pack_difference
 from lwd_policy.errors import DeltaError
 from lwd_policy.weights_file import bits, describe, plain, version_of
 from lwd_policy.weights_layout import DTYPES
@@ -79,7 +79,6 @@ def encode(
     reason = _misfit(base, new)
     blocks: list[bytes] = []
     tensors: dict[str, Any] = {}
-    keep_memory()
     with pool() as threads:
         jobs = [(name, tensor, _encode_tensor(
             threads, None if reason or base is None else base[name], tensor))

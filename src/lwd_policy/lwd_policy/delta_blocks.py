@@ -27,7 +27,7 @@ _LEVEL = 1  # higher ones look longer for repetitions, of which noise has none: 
 _FLUSH = 8 << 10  # bytes that share a Huffman table; half is no smaller, 64 KiB up to 9 % larger
 _PIECE = 1 << 18  # values that are put in order at once
 _ESCAPE = 15
-_KEPT = 16 << 20  # bytes: what coding a block takes; glibc's limit is twice that
+_KEPT = 16 << 20  # bytes: what decoding a block takes; glibc's limit is twice that
 _MANY = 1 << 16  # values from which on counting them in pairs is faster
 
 
@@ -35,7 +35,7 @@ def keep_memory() -> None:
     """Have the memory that one block took kept for the next one.
 
     glibc gives memory back to the system at once if it is larger than all that was freed so far,
-    and fetching it again, page by page, takes as long as half of the coding.
+    and fetching it again, page by page, takes half as long as decoding.
     """
     np.empty(_KEPT, np.uint8)
 
@@ -113,7 +113,7 @@ def _ungrouped(grouped: Bits, base: Bits, exponent: int) -> Bits:
 def _runs(
     base: Bits, exponent: int,
 ) -> Iterator[tuple[slice, npt.NDArray[np.intp], list[slice]]]:
-    """Yield pieces of a block: (where, the order of its exponents, where they come in the whole's).
+    """Yield pieces of a block: (where, the order of its exponents, their places in the whole's).
 
     Sorting a whole block at once takes three times as long, for memory that no cache holds.
     """

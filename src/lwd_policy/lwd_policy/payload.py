@@ -23,7 +23,7 @@ from lwd_policy.card import PolicyCard, loads
 from lwd_policy.delta_decode import decode_file
 from lwd_policy.errors import PayloadError, WeightsError
 from lwd_policy.manifest import PART_LIMIT, Encoding, Manifest, layout_of
-from lwd_policy.weights_file import from_bytes, read
+from lwd_policy.weights_file import from_bytes, read, view
 from lwd_policy.weights_scan import scan
 
 CANARY_FILE = 'canary.safetensors'
@@ -91,7 +91,7 @@ def _difference(
     """Return (a delta, the version that it applies to); both empty if it saves nothing."""
     # Encoding takes the hashes of both: what is damaged has another version.
     before, after = (
-        from_bytes(read(path), where=str(path))[0]
+        from_bytes(view(path), where=str(path))[0]
         for path in (base / weights.WEIGHTS_FILE, policy / weights.WEIGHTS_FILE))
     data = delta.encode(before, after, architecture=card.architecture)
     header, _ = delta.open_delta(data, checked=True)

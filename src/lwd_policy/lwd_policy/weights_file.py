@@ -148,7 +148,7 @@ def read(path: Path) -> memoryview:
 def view(path: Path) -> memoryview:
     """Return a file's bytes where the system has them in memory already; writing changes a copy.
 
-    For a file that this process has just written, and that nobody changes.
+    For a file that nobody changes: what cannot be read from the disk later ends the process.
 
     Raises:
         OSError: It cannot be read.
