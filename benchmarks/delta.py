@@ -12,7 +12,8 @@ import torch
 import zstandard
 
 from benchmarks.harness import quick, report
-from lwd_policy.delta import decode, encode, read_header
+from lwd_policy.delta import encode, read_header
+from lwd_policy.delta_decode import decode
 from lwd_policy.weights_file import bits
 
 WIDTH = 512

@@ -43,7 +43,7 @@ ROBOTS = 16
 PROCESSES = 4
 UPDATES = 3 if quick() else 20
 # What one robot needs of memory at most while it applies a large delta.
-_LARGE_MEMORY = 2.5e9
+_LARGE_MEMORY = 1e9
 LARGE_ROBOTS = int(os.environ.get('LARGE_ROBOTS', '0' if quick() else str(
     min(ROBOTS, int(psutil.virtual_memory().available / _LARGE_MEMORY)))))
 LARGE_LAYERS = 96  # of 3.1 million parameters

@@ -27,6 +27,7 @@ from lwd_actor.reception.judge import Judge
 from lwd_actor.supply import POLL
 from lwd_msgs.msg import ActionChunk
 from lwd_policy import weights
+from lwd_policy.payload import Unpacked
 from lwd_policy.shelf import Shelf
 from lwd_ros.qos import RECORD
 
@@ -36,10 +37,10 @@ _TICK = 1.0 / 30.0
 class WholeAndFinite:
     """A judge of weights that are too large to be run here: all checks but the canary."""
 
-    def __call__(self, folder: Path, running: Path | None) -> None:
+    def __call__(self, unpacked: Unpacked, running: Path | None) -> None:
         """Read the policy."""
         del running
-        weights.load(folder)
+        weights.load(unpacked.folder, known=unpacked.version)
 
     def moved(self, folder: Path) -> None:
         """Keep nothing."""

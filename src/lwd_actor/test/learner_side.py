@@ -14,7 +14,7 @@ from lwd_policy.signature import SigningKey, TrustedKeys, new_keys
 class Accepting:
     """A judge that lets every policy pass."""
 
-    def __call__(self, folder, running):
+    def __call__(self, unpacked, running):
         pass
 
     def moved(self, folder):

@@ -180,12 +180,15 @@ def test_payload_that_is_not_there_any_more_is_asked_for_in_full(robot, learner)
     assert robot.receiver.refused == 0
 
 
-def test_damaged_base_falls_back_to_full_weights(robot, learner):
+@pytest.mark.parametrize('damage', ['flipped', 'cut', 'gone'])
+def test_damaged_base_falls_back_to_full_weights(robot, learner, damage):
     robot.take(*learner.offer(0))
     file = robot.shelf.path(learner.versions[0]) / 'weights.safetensors'
     data = bytearray(file.read_bytes())
     data[-3] ^= 8
-    file.write_bytes(data)
+    file.write_bytes(data if damage == 'flipped' else data[:-4])
+    if damage == 'gone':
+        file.unlink()
     robot.take(*learner.offer(1, base=0))
     assert robot.current == learner.versions[0]
     assert robot.receiver.wanted().payload_sha256 == ''
@@ -197,7 +200,7 @@ def test_full_weights_that_are_offered_while_a_delta_fails_are_taken(tmp_path, l
     class Hearing(Accepting):
         """Hears of the full weights in the midst of a delta that does not work out."""
 
-        def __call__(self, folder, running):
+        def __call__(self, unpacked, running):
             if robot.shelf.current() == learner.versions[0] and not hearing:
                 hearing.append(1)
                 robot.receiver.manifest(full)

@@ -14,7 +14,7 @@ from obstore.store import from_url
 from lwd_learner_bridge.errors import OfferError
 from lwd_policy.errors import PolicyError
 from lwd_policy.manifest import PART_LIMIT, Manifest
-from lwd_policy.payload import hashes, pack
+from lwd_policy.payload import pack
 from lwd_policy.published import Publication
 from lwd_policy.signature import SigningKey
 
@@ -111,7 +111,7 @@ class Offers:
             try:
                 manifest = pack(
                     publication.folder, file, base=base.folder if base else None,
-                    part_bytes=self.config.part_bytes)
+                    part_bytes=self._part_bytes)
             except PolicyError as error:
                 raise OfferError(
                     f'policy {publication.version[:12]} cannot be offered: {error}') from error
@@ -119,10 +119,18 @@ class Offers:
                 manifest, stamp_ns=self._stamp_ns, update=publication.update,
                 snapshot=publication.snapshot, metrics=dict(publication.metrics),
                 rollout_first=self._first)
-            if self.config.store_url and manifest.payload_bytes > self.config.url_above:
+            if self._stored(manifest.payload_bytes):
                 manifest = self._store(file, manifest)
             self._made[name] = Offer(self._sign(manifest), file)
         return self._made[name]
+
+    def _stored(self, size: int) -> bool:
+        """Return whether a payload goes to the store."""
+        return bool(self.config.store_url) and size > self.config.url_above
+
+    def _part_bytes(self, size: int) -> int:
+        # Robots fetch ranges, not messages: with few of them the manifest stays small.
+        return PART_LIMIT if self._stored(size) else self.config.part_bytes
 
     def _sign(self, manifest: Manifest) -> Manifest:
         return manifest.signed(self._key) if self._key else manifest
@@ -132,12 +140,9 @@ class Offers:
         name, place = manifest.payload_sha256, self.config.store_url
         try:
             obstore.put(from_url(place), name, file)
-            # Robots fetch ranges, not messages: with few of them the manifest stays small.
-            parts = hashes(file, PART_LIMIT)[1]
         except (BaseError, OSError, ValueError) as error:
             raise OfferError(
                 f'the payload cannot be stored at {place}: '
                 f'{str(error).partition(chr(10))[0]}; mend the store, or leave store_url empty'
             ) from error
-        return replace(manifest, url=f'{place.rstrip("/")}/{name}', part_bytes=PART_LIMIT,
-                       part_sha256=parts)
+        return replace(manifest, url=f'{place.rstrip("/")}/{name}')

@@ -14,15 +14,17 @@ import json
 import os
 import shutil
 import struct
-from collections.abc import Iterable
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lwd_policy import delta, weights
 from lwd_policy.card import PolicyCard, loads
+from lwd_policy.delta_decode import decode_file
 from lwd_policy.errors import PayloadError, WeightsError
 from lwd_policy.manifest import PART_LIMIT, Encoding, Manifest, layout_of
-from lwd_policy.weights_file import chunks, from_bytes
+from lwd_policy.weights_file import from_bytes, read, view
+from lwd_policy.weights_scan import scan
 
 CANARY_FILE = 'canary.safetensors'
 MANIFEST_FILE = 'manifest.json'
@@ -32,8 +34,8 @@ _COPY = 1 << 20
 
 
 def pack(
-    policy: Path, place: Path, *, base: Path | None = None, part_bytes: int = PART_LIMIT,
-    url: str = '',
+    policy: Path, place: Path, *, base: Path | None = None,
+    part_bytes: int | Callable[[int], int] = PART_LIMIT, url: str = '',
 ) -> Manifest:
     """Write the payload of a policy; returns what can be said about it, not yet signed.
 
@@ -42,7 +44,7 @@ def pack(
         place: File to write.
         base: Folder of the version that a delta is made against; None for the full weights. Where
             a delta is not possible or not smaller, the payload is full.
-        part_bytes: Size of its parts.
+        part_bytes: Size of its parts, or what says so for a size of the whole.
         url: Where it will be fetched from, if not in parts.
 
     Raises:
@@ -69,13 +71,16 @@ def pack(
                     shutil.copyfileobj(source, out, _COPY)
             out.writelines(extra)
             out.write(_TRAILER.pack(_MAGIC, *map(len, extra)))
-        whole, parts = hashes(place, part_bytes)
+        size = place.stat().st_size
+        if not isinstance(part_bytes, int):
+            part_bytes = part_bytes(size)
+        whole, parts = _hashes(place, part_bytes)
     except OSError as error:
         raise PayloadError(f'the payload of {policy} cannot be written to {place}: {error}'
                            ) from error
     return Manifest(
         version=card.version, parent=card.parent, encoding=encoding, base=base_version,
-        layout=layout_of(card), full_bytes=full_bytes, payload_bytes=place.stat().st_size,
+        layout=layout_of(card), full_bytes=full_bytes, payload_bytes=size,
         payload_sha256=whole, part_bytes=part_bytes, part_sha256=parts, url=url,
         snapshot=card.snapshot, metrics=dict(card.metrics))
 
@@ -86,10 +91,10 @@ def _difference(
     """Return (a delta, the version that it applies to); both empty if it saves nothing."""
     # Encoding takes the hashes of both: what is damaged has another version.
     before, after = (
-        from_bytes(path.read_bytes(), where=str(path))[0]
+        from_bytes(view(path), where=str(path))[0]
         for path in (base / weights.WEIGHTS_FILE, policy / weights.WEIGHTS_FILE))
     data = delta.encode(before, after, architecture=card.architecture)
-    header = delta.read_header(data)
+    header, _ = delta.open_delta(data, checked=True)
     if header.version != card.version:
         raise WeightsError(
             f'{policy} is version {header.version[:12]}, its card says {card.version[:12]}; it '
@@ -99,12 +104,8 @@ def _difference(
     return data, header.base
 
 
-def hashes(path: Path, part_bytes: int) -> tuple[str, tuple[str, ...]]:
-    """Return the SHA-256 in hex of a payload, and of each of its parts.
-
-    Raises:
-        OSError: It cannot be read.
-    """
+def _hashes(path: Path, part_bytes: int) -> tuple[str, tuple[str, ...]]:
+    """Return the SHA-256 in hex of a payload, and of each of its parts."""
     whole, parts = hashlib.sha256(), []
     with path.open('rb') as file:
         while part := file.read(part_bytes):
@@ -113,7 +114,18 @@ def hashes(path: Path, part_bytes: int) -> tuple[str, tuple[str, ...]]:
     return whole.hexdigest(), tuple(parts)
 
 
-def unpack(payload: Path, manifest: Manifest, folder: Path, *, base: Path | None = None) -> None:
+@dataclass(frozen=True)
+class Unpacked:
+    """A policy's folder that this process has just made, and found to be what was signed."""
+
+    folder: Path
+    version: str
+    """That its weights are; all of them are finite."""
+
+
+def unpack(
+    payload: Path, manifest: Manifest, folder: Path, *, base: Path | None = None,
+) -> Unpacked:
     """Make a policy's folder of a payload whose parts are as signed; consumes the file.
 
     Args:
@@ -125,28 +137,34 @@ def unpack(payload: Path, manifest: Manifest, folder: Path, *, base: Path | None
     Raises:
         PayloadError: It is not laid out as a payload, or the disk refuses.
         DeltaError: It is a delta that does not apply to the base.
-        WeightsError: The base cannot be read.
+        WeightsError: Its weights are not of the manifest's version, or not finite.
     """
     try:
         body, card, canary = _split(payload)
         file = folder / weights.WEIGHTS_FILE
         if manifest.encoding == 'delta':
-            _apply(payload, body, base, file)
+            version = _apply(payload, body, base, file)
             payload.unlink()
         else:
             os.truncate(payload, body)
             payload.rename(file)
-        _write(folder / weights.CARD_FILE, [card])
+            version = scan(file)
+        if version != manifest.version:
+            raise WeightsError(
+                f'the weights are version {version[:12]}, the manifest says '
+                f'{manifest.version[:12]}: publish the policy again')
+        _write(folder / weights.CARD_FILE, card)
         if canary:
-            _write(folder / CANARY_FILE, [canary])
+            _write(folder / CANARY_FILE, canary)
         content = {**asdict(manifest), 'signature': manifest.signature.hex()}
-        _write(folder / MANIFEST_FILE, [json.dumps(content).encode()])
+        _write(folder / MANIFEST_FILE, json.dumps(content).encode())
         for path in (file, folder):
             _sync(path)
     except OSError as error:
         raise PayloadError(
             f'policy {manifest.version[:12]} cannot be written to {folder.parent}: '
             f'{error.strerror or error}; make room on the disk') from error
+    return Unpacked(folder, version)
 
 
 def _split(payload: Path) -> tuple[int, bytes, bytes]:
@@ -165,21 +183,16 @@ def _split(payload: Path) -> tuple[int, bytes, bytes]:
         return body, file.read(card), file.read(canary)
 
 
-def _apply(payload: Path, body: int, base: Path | None, place: Path) -> None:
-    with payload.open('rb') as file:
-        data = file.read(body)
-    before = None
-    if base is not None:
-        path = base / weights.WEIGHTS_FILE
-        # Decoding checks the version that comes out: a damaged base cannot go unnoticed.
-        before, _ = from_bytes(path.read_bytes(), where=str(path))
-    tensors = delta.decode(before, data)
-    _write(place, chunks(tensors, delta.read_header(data).architecture))
+def _apply(payload: Path, body: int, base: Path | None, place: Path) -> str:
+    """Write the weights that a delta encodes; returns their version."""
+    with place.open('wb') as out:
+        return decode_file(
+            None if base is None else base / weights.WEIGHTS_FILE, read(payload)[:body], out)
 
 
-def _write(path: Path, content: Iterable[bytes | memoryview]) -> None:
+def _write(path: Path, content: bytes) -> None:
     with path.open('wb') as file:
-        file.writelines(content)
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
 

@@ -70,13 +70,19 @@ def save_policy(
     return weights.save(folder, tensors, card)
 
 
-def load_policy(folder: Path) -> tuple[FlowPolicy, RuntimeConfig, PolicyCard]:
+def load_policy(
+    folder: Path, *, known: str = '',
+) -> tuple[FlowPolicy, RuntimeConfig, PolicyCard]:
     """Read a policy.
+
+    Args:
+        folder: Where.
+        known: Version that this process has just found its weights to be; see weights.load.
 
     Raises:
         PolicyError: It is missing, damaged, or does not fit this robot.
     """
-    tensors, card = weights.load(folder)
+    tensors, card = weights.load(folder, known=known)
     if card.layout.joints != COMMAND_NAMES:
         raise LayoutError(
             f'{folder}: the policy moves joints {", ".join(card.layout.joints)}; this robot has '

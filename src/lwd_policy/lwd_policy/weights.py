@@ -22,20 +22,22 @@ from lwd_policy.weights_file import (
     describe,
     from_bytes,
     plain,
+    read,
     version_of,
+    view,
 )
 
 WEIGHTS_FILE = 'weights.safetensors'
 CARD_FILE = 'card.json'
 
 
-def version(source: Path | bytes) -> str:
+def version(source: Path | bytes | memoryview) -> str:
     """Return the version of a weights file: of its bytes, its path, or its folder's path.
 
     Raises:
         WeightsError: The file cannot be read.
     """
-    if isinstance(source, bytes):
+    if not isinstance(source, Path):
         return hashlib.sha256(source).hexdigest()
     path = source / WEIGHTS_FILE if source.is_dir() else source
     try:
@@ -126,35 +128,43 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def load(folder: Path) -> tuple[dict[str, torch.Tensor], PolicyCard]:
+def load(folder: Path, *, known: str = '') -> tuple[dict[str, torch.Tensor], PolicyCard]:
     """Read a policy; returns (tensors on the CPU, card).
 
-    The file is read once: what was checked is what is returned. Takes twice its size of memory.
+    The file is read once: what was checked is what is returned, without a copy.
+
+    Args:
+        folder: Of the policy.
+        known: Version that this process has just written, and found the weights to be, and finite;
+            the tensors are then views of the file. Empty to find that out here.
 
     Raises:
         WeightsError: A file is missing or damaged, or the card does not describe the weights; it
             names the file and the field.
         CardError: The card cannot be read.
     """
-    content: dict[str, bytes] = {}
+    content: dict[str, memoryview] = {}
     for name in (CARD_FILE, WEIGHTS_FILE):
         try:
-            content[name] = (folder / name).read_bytes()
-        except OSError as error:
+            content[name] = view(folder / name) if known else read(folder / name)
+        except (OSError, ValueError) as error:  # ValueError: nothing in it that could be viewed
             raise WeightsError(
-                f'{folder} is no policy: {name} cannot be read ({error.strerror}); a policy is a '
+                f'{folder} is no policy: {name} cannot be read '
+                f'({getattr(error, "strerror", error)}); a policy is a '
                 f'folder with {WEIGHTS_FILE} and {CARD_FILE}') from error
     path = folder / CARD_FILE
-    card = loads(content[CARD_FILE].decode(errors='replace'), where=str(path))
+    card = loads(str(content[CARD_FILE], 'utf-8', 'replace'), where=str(path))
     data = content[WEIGHTS_FILE]
     tensors, architecture = from_bytes(data, where=str(folder / WEIGHTS_FILE))
     _compare(path, 'tensors', card.tensors, describe(tensors))
     _compare(path, 'architecture', card.architecture, architecture)
-    if card.version != version(data):
+    found = known or version(data)
+    if card.version != found:
         raise WeightsError(
-            f'{path}: version is {card.version!r}, but {WEIGHTS_FILE} is {version(data)}; one of '
-            'them was changed or is damaged: copy the policy again')
-    check_finite(tensors, where=str(folder / WEIGHTS_FILE))
+            f'{path}: version is {card.version!r}, but {WEIGHTS_FILE} is {found}; one of them was '
+            'changed or is damaged: copy the policy again')
+    if not known:
+        check_finite(tensors, where=str(folder / WEIGHTS_FILE))
     return tensors, card
 
 

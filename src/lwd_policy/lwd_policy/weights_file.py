@@ -11,25 +11,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+import math
+import mmap
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import safetensors.torch
 import torch
-from safetensors import SafetensorError
 
+from lwd_policy import weights_layout
 from lwd_policy.errors import WeightsError
+from lwd_policy.weights_layout import ARCHITECTURE, DTYPES, LENGTH_BYTES, METADATA
 
-DTYPES = {torch.bfloat16: 'BF16', torch.float16: 'F16', torch.float32: 'F32'}
-"""Types that weights may have, with their names in the file."""
+Kind = tuple[torch.dtype, Sequence[int]]
+"""Type and shape of a tensor."""
 
-# All bits of the exponent: they are 1 in what is not finite, and only there.
-_EXPONENT = {torch.bfloat16: 0x7F80, torch.float16: 0x7C00, torch.float32: 0x7F800000}
-_ARCHITECTURE = 'architecture'
-_METADATA = '__metadata__'
-_LENGTH_BYTES = 8  # safetensors: a little-endian u64 says how long the header is
+# The infinity's bits: those of what is not finite are not below them.
+_INFINITY = {torch.bfloat16: 0x7F80, torch.float16: 0x7C00, torch.float32: 0x7F800000}
 
 
 def bits(tensor: torch.Tensor) -> npt.NDArray[np.signedinteger[Any]]:
@@ -54,29 +55,42 @@ def describe(tensors: Mapping[str, torch.Tensor]) -> dict[str, str]:
             for name, tensor in sorted(tensors.items())}
 
 
+def head(
+    kinds: Mapping[str, Kind], architecture: Mapping[str, Any],
+) -> tuple[bytes, list[str]]:
+    """Return (all of the weights file before its tensors, their names in its order).
+
+    Raises:
+        WeightsError: An architecture that is no plain JSON, or a name that cannot be.
+    """
+    if METADATA in kinds:
+        raise WeightsError(f'a tensor has the name {METADATA!r}, which safetensors keeps')
+    # The widest types first.
+    order = sorted(kinds, key=lambda name: (-kinds[name][0].itemsize, name))
+    header: dict[str, Any] = {METADATA: {ARCHITECTURE: _canonical(architecture)}}
+    at = 0
+    for name in order:
+        dtype, shape = kinds[name]
+        end = at + math.prod(shape) * dtype.itemsize
+        header[name] = {'dtype': DTYPES[dtype], 'shape': list(shape), 'data_offsets': [at, end]}
+        at = end
+    text = json.dumps(header, separators=(',', ':')).encode()
+    text += b' ' * (-len(text) % LENGTH_BYTES)  # so that the data that follows is aligned
+    return len(text).to_bytes(LENGTH_BYTES, 'little') + text, order
+
+
 def chunks(
     tensors: Mapping[str, torch.Tensor], architecture: Mapping[str, Any],
 ) -> Iterator[bytes | memoryview]:
-    """Yield the bytes of the weights file: its header, then tensors, the widest types first.
+    """Yield the bytes of the weights file: its head, then tensor after tensor.
 
     Raises:
         WeightsError: A tensor of an unsupported type, or an architecture that is no plain JSON.
     """
     describe(tensors)
-    if _METADATA in tensors:
-        raise WeightsError(f'a tensor has the name {_METADATA!r}, which safetensors keeps')
-    order = sorted(tensors, key=lambda name: (-tensors[name].itemsize, name))
-    header: dict[str, Any] = {_METADATA: {_ARCHITECTURE: _canonical(architecture)}}
-    at = 0
-    for name in order:
-        tensor = tensors[name]
-        end = at + tensor.numel() * tensor.itemsize
-        header[name] = {'dtype': DTYPES[tensor.dtype], 'shape': list(tensor.shape),
-                        'data_offsets': [at, end]}
-        at = end
-    text = json.dumps(header, separators=(',', ':')).encode()
-    text += b' ' * (-len(text) % _LENGTH_BYTES)  # so that the data that follows is aligned
-    yield len(text).to_bytes(_LENGTH_BYTES, 'little') + text
+    start, order = head(
+        {name: (tensor.dtype, tensor.shape) for name, tensor in tensors.items()}, architecture)
+    yield start
     for name in order:
         yield bits(tensors[name]).view(np.uint8).data
 
@@ -116,31 +130,68 @@ def version_of(tensors: Mapping[str, torch.Tensor], architecture: Mapping[str, A
     return digest.hexdigest()
 
 
-def from_bytes(data: bytes, *, where: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+def read(path: Path) -> memoryview:
+    """Return a file's bytes, in memory of its own that can be written to.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with path.open('rb', buffering=0) as file:
+        # Not cleared first, and for large files in large pages.
+        data = np.empty(os.fstat(file.fileno()).st_size, np.uint8)
+        at = 0
+        while at < data.size and (count := file.readinto(data[at:].data)):
+            at += count
+    return data[:at].data
+
+
+def view(path: Path) -> memoryview:
+    """Return a file's bytes where the system has them in memory already; writing changes a copy.
+
+    For a file that nobody changes: what cannot be read from the disk later ends the process.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with path.open('rb') as file:
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
+
+
+def from_bytes(
+    data: bytes | memoryview, *, where: str,
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Return (tensors on the CPU, architecture) of a weights file's bytes.
+
+    Args:
+        data: The tensors are views of it if it can be written to, and of a copy if not.
+        where: Its place, for messages.
 
     Raises:
         WeightsError: Not safetensors, cut, without an architecture, or of an unsupported type.
     """
-    try:
-        tensors = safetensors.torch.load(data)
-    except (SafetensorError, KeyError) as error:
-        raise WeightsError(
-            f'{where} is no whole safetensors file ({error}); it was cut, damaged or is something '
-            'else: copy it again') from error
-    end = _LENGTH_BYTES + int.from_bytes(data[:_LENGTH_BYTES], 'little')
-    metadata = json.loads(data[_LENGTH_BYTES:end]).get(_METADATA) or {}
-    try:
-        architecture = json.loads(metadata[_ARCHITECTURE])
-    except (KeyError, ValueError) as error:
-        raise WeightsError(
-            f'{where} says no {_ARCHITECTURE} in its {_METADATA}; it was not saved by LWD: load '
-            'its tensors by other means and save them as a policy') from error
-    try:
-        describe(tensors)
-    except WeightsError as error:
-        raise WeightsError(f'{where}: {error}') from error
-    return tensors, architecture
+    content = memoryview(data)
+    if content.readonly:
+        content = memoryview(bytearray(content))
+    layout = weights_layout.read(content, len(content), where=where)
+    return {
+        name: torch.frombuffer(
+            content, dtype=place.dtype, count=place.count, offset=place.begin).view(place.shape)
+        if place.count else torch.empty(place.shape, dtype=place.dtype)
+        for name, place in layout.places.items()}, dict(layout.architecture)
+
+
+def all_finite(values: npt.NDArray[np.signedinteger[Any]], dtype: torch.dtype) -> bool:
+    """Return whether floats of a type are finite, by their bits (N,); takes no memory.
+
+    As signed integers the positive ones come in their order with the infinity above all that are
+    finite, as unsigned ones the negative ones do, above all positive ones.
+    """
+    if not values.size:
+        return True
+    infinity = _INFINITY[dtype]
+    unsigned = values.view(f'u{values.itemsize}')
+    return bool(values.max() < infinity
+                and unsigned.max() < infinity + (1 << 8 * values.itemsize - 1))
 
 
 def check_finite(tensors: Mapping[str, torch.Tensor], *, where: str) -> None:
@@ -152,9 +203,8 @@ def check_finite(tensors: Mapping[str, torch.Tensor], *, where: str) -> None:
     """
     describe(tensors)
     for name, tensor in tensors.items():
-        mask = _EXPONENT[tensor.dtype]
-        # A thirtieth of the time that isfinite takes: it is for the message only.
-        if tensor.numel() and int((bits(tensor) & mask).max()) == mask:
+        # A small part of the time that isfinite takes: it is for the message only.
+        if not all_finite(bits(tensor), tensor.dtype):
             bad = tensor.numel() - int(torch.isfinite(tensor).sum())
             raise WeightsError(
                 f'{where}: tensor {name!r} has {bad} of {tensor.numel()} values that are not '

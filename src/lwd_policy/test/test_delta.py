@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from lwd_policy import delta
-from lwd_policy.delta import decode, encode, read_header
+from lwd_policy.delta import encode, read_header
 from lwd_policy.delta_blocks import BLOCK
+from lwd_policy.delta_decode import decode
 from lwd_policy.errors import DeltaError, WeightsError, WrongBaseError
 from lwd_policy.weights_file import DTYPES, bits, version_of
 

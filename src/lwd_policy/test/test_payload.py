@@ -5,14 +5,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
+from dataclasses import replace
 
 import pytest
 from tiny_policies import saved, tiny, trained
 
 from lwd_policy import canary, weights
-from lwd_policy.errors import DeltaError, PayloadError
+from lwd_policy.card import dumps
+from lwd_policy.errors import DeltaError, PayloadError, WeightsError
 from lwd_policy.payload import CANARY_FILE, pack, unpack
 from lwd_policy.store import load_policy
+from lwd_policy.weights_file import to_bytes, version_of
 
 
 @pytest.fixture(scope='module')
@@ -58,6 +62,52 @@ def test_delta_against_another_base_is_refused(folders, tmp_path):
     place.mkdir()
     with pytest.raises(DeltaError, match='needs version'):
         unpack(tmp_path / 'delta', manifest, place, base=tmp_path / 'other')
+
+
+def test_weights_that_are_not_of_the_manifest_are_refused(folders, tmp_path):
+    for base in (None, folders / 'first'):
+        manifest = pack(folders / 'second', tmp_path / 'payload', base=base)
+        place = tmp_path / manifest.encoding
+        place.mkdir()
+        with pytest.raises(WeightsError, match=f'version {manifest.version[:12]}, the manifest'):
+            unpack(tmp_path / 'payload', replace(manifest, version='ab' * 32), place, base=base)
+
+
+def test_weights_that_are_not_finite_are_refused(folders, tmp_path):
+    bad = tmp_path / 'bad'
+    shutil.copytree(folders / 'second', bad)
+    tensors, card = weights.load(bad)
+    tensors[max(tensors)].fill_(float('nan'))
+    version = version_of(tensors, card.architecture)
+    (bad / weights.WEIGHTS_FILE).write_bytes(to_bytes(tensors, card.architecture))
+    (bad / weights.CARD_FILE).write_text(dumps(replace(card, version=version)))
+    for base in (None, folders / 'first'):
+        manifest = pack(bad, tmp_path / 'payload', base=base)
+        place = tmp_path / manifest.encoding
+        place.mkdir()
+        with pytest.raises(WeightsError, match='not finite'):
+            unpack(tmp_path / 'payload', manifest, place, base=base)
+
+
+def test_what_was_found_out_is_not_found_out_again(folders, tmp_path):
+    manifest = pack(folders / 'second', tmp_path / 'payload')
+    (tmp_path / 'there').mkdir()
+    unpacked = unpack(tmp_path / 'payload', manifest, tmp_path / 'there')
+    assert unpacked.version == manifest.version
+    tensors, card = weights.load(unpacked.folder, known=unpacked.version)
+    assert version_of(tensors, card.architecture) == manifest.version
+    del tensors
+    with pytest.raises(WeightsError, match='one of them was changed'):
+        weights.load(unpacked.folder, known='ab' * 32)
+
+
+def test_part_size_may_follow_from_that_of_the_whole(folders, tmp_path):
+    asked = []
+    manifest = pack(folders / 'second', tmp_path / 'payload',
+                    part_bytes=lambda size: asked.append(size) or 777)
+    assert asked == [manifest.payload_bytes]
+    assert manifest.part_bytes == 777
+    assert len(manifest.part_sha256) == -(-manifest.payload_bytes // 777)
 
 
 def test_what_is_no_payload_is_refused(folders, tmp_path):

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Protocol
 
 from lwd_actor.reception.assembly import Assembly
-from lwd_policy.payload import unpack
+from lwd_policy.payload import Unpacked, unpack
 
 
 class Judge(Protocol):
     """What a policy must pass before it may run; see Trial."""
 
-    def __call__(self, folder: Path, running: Path | None) -> None:
+    def __call__(self, unpacked: Unpacked, running: Path | None) -> None:
         """Raise a PolicyError for a policy that should not run."""
 
     def moved(self, folder: Path) -> None:
@@ -42,8 +42,7 @@ def judged(
     folder = assembly.folder.with_name(f'{assembly.folder.name}.policy.part')
     folder.mkdir()
     try:
-        unpack(assembly.file, assembly.manifest, folder, base=base)
-        judge(folder, running)
+        judge(unpack(assembly.file, assembly.manifest, folder, base=base), running)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)

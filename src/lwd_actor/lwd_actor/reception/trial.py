@@ -15,7 +15,7 @@ from lwd_policy.card import PolicyCard
 from lwd_policy.errors import CanaryError, LayoutError, PolicyError
 from lwd_policy.manifest import layout_of
 from lwd_policy.observation import Observation
-from lwd_policy.payload import CANARY_FILE
+from lwd_policy.payload import CANARY_FILE, Unpacked
 from lwd_policy.policy import FlowPolicy
 from lwd_policy.runtime import RuntimeConfig
 from lwd_policy.store import load_policy
@@ -42,17 +42,18 @@ class Trial:
         # What the policy that passed last did, on observations of a file with this content.
         self._done: tuple[str, bytes, NDArray[np.float64]] | None = None
 
-    def __call__(self, folder: Path, running: Path | None) -> None:
+    def __call__(self, unpacked: Unpacked, running: Path | None) -> None:
         """Refuse a policy that should not run.
 
         Args:
-            folder: Of the policy: weights, card, perhaps a canary.
+            unpacked: The policy: weights, card, perhaps a canary.
             running: Folder of the one that runs; None if none does.
 
         Raises:
             PolicyError: It is damaged, of another layout, or does not act sanely.
         """
-        policy, runtime, card = load_policy(folder)
+        folder = unpacked.folder
+        policy, runtime, card = load_policy(folder, known=unpacked.version)
         if runtime.best_of > 1:
             raise LayoutError(
                 f'policy {card.version[:12]} draws the best of {runtime.best_of} chunks; that '
