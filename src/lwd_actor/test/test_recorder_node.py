@@ -29,6 +29,8 @@ class Site(Station):
             RecorderNode, spool=str(folder), lockstep=True, cameras=[''], min_free_gb=0.0,
             start_button=3)
         self.until(lambda: self.source() == ControlStep.SOURCE_EXPERT, 'an expert who drives')
+        # Who drives is heard from others: the recorder may not have found all of its topics yet.
+        self.until(lambda: self.recorder.episodes.robot.task is not None, 'the task')
 
     def start(self, **request):
         return self.graph.call(StartEpisode, 'start_episode', StartEpisode.Request(**request))

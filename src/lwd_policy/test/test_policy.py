@@ -19,6 +19,7 @@ from lwd_policy.expert import make_expert
 from lwd_policy.observation import Observation, single
 from lwd_policy.policy import FlowPolicy, sample
 from lwd_policy.runtime import ChunkSampler, RuntimeConfig
+from lwd_policy.store import card_of, load_policy, save_policy
 from lwd_policy.text import TextEncoder, word_ids
 
 SMALL = PolicyConfig(text_width=16, token_width=16, context_width=32, expert_width=32,
@@ -311,3 +312,19 @@ def test_a_live_observation_is_one_row():
     assert len(seen) == 1
     assert seen.sent.dtype == torch.float32
     assert seen.instructions == ('pack the shoes',)
+
+
+def test_half_precision_rounds_what_was_learned_and_keeps_the_normalisation(tmp_path):
+    made = policy()
+    commands = np.random.default_rng(0).normal(0.0, 0.3, (64, SMALL.horizon, 16))
+    made.fit(commands, np.pad(commands[:, 0], ((0, 0), (0, 4))), commands[:, 0])
+    card = card_of(SMALL, RuntimeConfig(), name='x', algorithm='sft', command='x', seed=0)
+    for precision in ('fp32', 'bf16'):
+        save_policy(tmp_path / precision, made, card, precision=precision)
+    half, _, _ = load_policy(tmp_path / 'bf16')
+    learned = dict(made.named_parameters())
+    for name, value in half.state_dict().items():
+        old = made.state_dict()[name]
+        assert torch.equal(value, old.bfloat16().float() if name in learned else old)
+    sizes = [(tmp_path / name / 'weights.safetensors').stat().st_size for name in ('bf16', 'fp32')]
+    assert sizes[0] < 0.6 * sizes[1]
