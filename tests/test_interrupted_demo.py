@@ -72,15 +72,19 @@ def test_a_run_outlives_being_stopped_at_any_moment(tmp_path):
         return len(history.read(timeline).fact.episodes)
 
     moments = (
+        lambda: (folder / 'pool' / 'pool.json').is_file(),
         lambda: (folder / 'supervisord.conf').is_file(),
+        lambda: (folder / 'logs' / 'lwd.learner.log').is_file(),
         lambda: trained.is_file() and b'"loss' in trained.read_bytes() and episodes() > 0,
         lambda: (folder / 'evaluation').is_dir())
     words = ['--dir', str(folder), '--minutes', '60', *NEW]
     for number, moment in enumerate(moments):
         if number == len(moments) - 1:
-            # It has deployed for long enough: what is left is the evaluation.
+            # It has deployed for almost long enough: what is left is seconds of that, and the
+            # evaluation.
             plan = json.loads((folder / FILE).read_text())
-            (folder / FILE).write_text(json.dumps({**plan, 'minutes': 0.1}))
+            minutes = history.read(timeline).fact.seconds / 60.0 + 0.1
+            (folder / FILE).write_text(json.dumps({**plan, 'minutes': minutes}))
         process = demo(*words)
         try:
             until(moment, process)
@@ -95,6 +99,7 @@ def test_a_run_outlives_being_stopped_at_any_moment(tmp_path):
     assert finished.returncode == 0, said
     summary = json.loads((folder / 'summary.json').read_text())
     assert summary['episodes'] == episodes() > 0
+    assert history.read(timeline).starts > 1
     assert summary['segments_lost'] == summary['segments_doubled'] == 0
     assert summary['segments_registered'] > 0
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import shutil
 import signal
@@ -29,9 +28,6 @@ _START_SECONDS = 30
 _REVIVE_SECONDS = 10.0
 """Between two attempts at a node that supervisord has given up: a full disk may get room."""
 _GROUP = 'nodes'
-_PR_SET_PDEATHSIG = 1
-# Loaded here: between fork and exec of a process with threads nothing may be loaded any more.
-_LIBC = ctypes.CDLL(None)
 
 
 def command(spec: NodeSpec, parameter_file: Path, log_level: str) -> list[str]:
@@ -114,13 +110,13 @@ class Supervised:
             BringupError: It does not come up.
         """
         self._process = subprocess.Popen(  # noqa: S603  our own configuration
-            [sys.executable, '-m', 'supervisor.supervisord', '-c', str(self._config)],
+            [sys.executable, '-m', 'lwd_bringup.supervisor', str(os.getpid()),
+             '-c', str(self._config)],
             env={**os.environ, **self._environment}, stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            # Ctrl-C goes to the command alone, which then stops everything in order.
-            start_new_session=True,
-            # And if the command itself is killed, supervisord stops everything.
-            preexec_fn=_die_with_parent)
+            # Ctrl-C goes to the command alone, which then stops everything in order. And if the
+            # command itself is killed, supervisord stops everything.
+            start_new_session=True)
         until = time.monotonic() + _START_SECONDS
         while time.monotonic() < until:
             if self._process.poll() is not None:
@@ -240,11 +236,6 @@ class Supervised:
             yield self
         finally:
             self.stop()
-
-
-def _die_with_parent() -> None:
-    """Ask Linux for a SIGTERM when the parent ends; runs in the child before its exec."""
-    _LIBC.prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM))
 
 
 def _quoted(word: str) -> str:

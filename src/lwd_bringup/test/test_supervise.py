@@ -3,6 +3,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import psutil
@@ -100,3 +102,30 @@ def test_a_node_has_its_parameters_and_the_environment(node, tmp_path):
         'green', '--ros-args', '-r', '__node:=node', '-r', '__ns:=/g1_01', '--params-file',
         str(file), '--log-level', 'info', '-r', 'a:=b']
     assert 'a "b" 5%' in file.read_text()
+
+
+def test_the_supervisor_ends_with_the_command_that_started_it(node, tmp_path):
+    """Also if it ended before the supervisor could ask to be told."""
+    held = subprocess.Popen(['sleep', '600'])
+    held.kill()
+    held.wait()
+    config = tmp_path / 'supervisord.conf'
+    words = [sys.executable, '-m', 'lwd_bringup.supervisor', str(held.pid), '-c', str(config)]
+    assert subprocess.run(words, timeout=PATIENCE, check=True).returncode == 0
+    script = ('import os, sys, time\n'
+              'from pathlib import Path\n'
+              'from lwd_bringup.nodes import NodeSpec\n'
+              'from lwd_bringup.supervise import Supervised\n'
+              f'supervised = Supervised([NodeSpec("pkg", "node", "node", "/g1_01")], '
+              f'Path({str(tmp_path / "run")!r}), environment={{}})\n'
+              'supervised.start()\n'
+              'while "RUNNING" not in supervised.states().values():\n'
+              '    time.sleep(0.02)\n'
+              'print(supervised.pid, *supervised.pids.values(), flush=True)\n'
+              'time.sleep(600)\n')
+    command = subprocess.Popen([sys.executable, '-c', script], stdout=subprocess.PIPE)
+    pids = [int(word) for word in command.stdout.readline().split()]
+    assert len(pids) == 2
+    command.kill()
+    command.wait()
+    until(lambda: all(ended(pid) for pid in pids))
