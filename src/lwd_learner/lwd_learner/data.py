@@ -25,16 +25,21 @@ SUCCESS = int(Reward.TERMINAL_SUCCESS)
 
 
 def _good(columns: EpisodeColumns) -> NDArray[np.bool_]:
-    """Successful episodes, and corrections in any.
+    """Successful demonstrations, and what a policy did in the end of an episode that succeeded.
 
-    What a policy did is imitated from where it decided: a window that spans two of its chunks is
-    something that it never meant, nor would a demonstrator.
+    A policy is imitated from where it decided: a window that spans two of its chunks is something
+    that it never meant. And only after the last time that somebody else drove: before that it went
+    astray, and what it did then is nothing to repeat.
     """
-    if columns.outcome == SUCCESS:
-        chunk = columns.chunk_id
-        begins = np.concatenate([[True], chunk[1:] != chunk[:-1]])
-        return begins | (columns.source != POLICY)
-    return _corrections(columns)
+    if columns.outcome != SUCCESS:
+        return np.zeros(len(columns.source), dtype=bool)
+    by_policy = columns.source == POLICY
+    if not by_policy.any():
+        return np.ones(len(by_policy), dtype=bool)
+    chunk = columns.chunk_id
+    begins = np.concatenate([[True], chunk[1:] != chunk[:-1]])
+    alone: NDArray[np.bool_] = np.logical_and.accumulate(by_policy[::-1])[::-1]
+    return begins & alone
 
 
 def _corrections(columns: EpisodeColumns) -> NDArray[np.bool_]:

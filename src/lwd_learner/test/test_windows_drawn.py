@@ -8,7 +8,7 @@ from small import CONFIG
 
 from lwd_learner.algorithms.base import Facts
 from lwd_learner.algorithms.sft import Sft, SftConfig
-from lwd_learner.data import POLICY, SUCCESS, TELEOP, _good
+from lwd_learner.data import POLICY, SUCCESS, TELEOP, _corrections, _good
 from lwd_learner.engine import Engine, EngineConfig
 from lwd_learner.td import TdConfig
 
@@ -17,14 +17,24 @@ SOURCE = np.array([POLICY] * 5 + [TELEOP] * 2 + [POLICY] * 2)
 
 
 def test_a_policy_is_imitated_from_where_its_chunks_begin():
+    success = SimpleNamespace(outcome=SUCCESS, chunk_id=CHUNK[:5], source=SOURCE[:5])
+    assert _good(success).tolist() == [True, False, False, True, False]
+
+
+def test_a_policy_that_was_corrected_is_imitated_after_the_last_correction():
     success = SimpleNamespace(outcome=SUCCESS, chunk_id=CHUNK, source=SOURCE)
-    assert _good(success).tolist() == [
-        True, False, False, True, False, True, True, True, False]
+    assert np.flatnonzero(_good(success)).tolist() == [7]
 
 
-def test_of_a_failure_only_the_corrections_are_imitated():
+def test_what_somebody_else_brought_to_an_end_is_not_the_policys():
+    success = SimpleNamespace(outcome=SUCCESS, chunk_id=CHUNK[:7], source=SOURCE[:7])
+    assert not _good(success).any()
+
+
+def test_of_a_failure_only_the_corrections_are_imitated_by_those_who_ask_for_them():
     failure = SimpleNamespace(outcome=SUCCESS + 1, chunk_id=CHUNK, source=SOURCE)
-    assert _good(failure).tolist() == (SOURCE == TELEOP).tolist()
+    assert not _good(failure).any()
+    assert _corrections(failure).tolist() == (SOURCE == TELEOP).tolist()
 
 
 def test_a_demonstrator_is_imitated_from_any_step():

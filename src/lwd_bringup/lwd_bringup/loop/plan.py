@@ -26,7 +26,7 @@ class LoopPlan:
     robots: int = 2
     minutes: float = 10.0
     """How long the fleet deploys and learns."""
-    tasks: tuple[str, ...] = ('restock', 'correct', 'cooler', 'freezer')
+    tasks: tuple[str, ...] = ('restock', 'correct', 'cooler')
     policy: str = 'policies/default/policy'
     """Folder of the policy that the fleet begins with."""
     seed: int = 0

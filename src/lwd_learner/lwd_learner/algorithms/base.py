@@ -13,8 +13,8 @@ from lwd_policy.policy import FlowPolicy
 from lwd_policy.runtime import RuntimeConfig
 
 Windows = Literal['all', 'good', 'corrections']
-"""all: every window. good: of successful episodes, and human corrections in any. corrections: of
-humans only."""
+"""all: every window. good: successful demonstrations, and what a policy did in episodes that
+succeeded, after the last correction. corrections: what humans did in any episode."""
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ class SftConfig:
     """In each round online."""
     windows: Windows = 'good'
     """Offline: good imitates demonstrations and what succeeded, all whatever anybody did. Online
-    it is always what succeeded, and corrections."""
+    it is always good; corrections are for hg_dagger."""
     batch_size: int = 256
     optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(
         rate=3e-3, warmup=200, decay_to=0.02))
