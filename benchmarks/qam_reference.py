@@ -9,7 +9,9 @@
 
 Both do the same work on the same processor: networks of 4 x 512, ten critics, batch 256, ten steps
 of the flow, chunks of five actions. They take turns, so that what else the machine does meets
-both. Without the two variables this project is timed alone, and the line says so.
+both. COMPILE=1 compiles this project's networks, too, as `engine.compile` does: JAX always does
+so, torch needs a C++ compiler for it. Without the two variables this project is timed alone, and
+the line says so.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ TURNS = 4 if quick() else 12
 UPDATES = 3 if quick() else 8
 """In a turn."""
 WARM_UP = 2
+COMPILED = os.environ.get('COMPILE', '') == '1'
 _WORKER = Path(__file__).parent / 'qam' / 'jax_worker.py'
 Took = tuple[float, float]
 """Seconds by the clock, and of all processors."""
@@ -135,7 +138,7 @@ def main() -> int:
     """Run the benchmark."""
     torch.manual_seed(0)
     sizes = Sizes()
-    ours = VectorQam(sizes)
+    ours = VectorQam(sizes, compiled=COMPILED)
     timed(ours, sizes, WARM_UP)
     python, repository = os.environ.get('QAM_PYTHON', ''), os.environ.get('QAM_REPO', '')
     if not (python and Path(repository, 'agents', 'qam.py').is_file()):
@@ -153,6 +156,7 @@ def main() -> int:
             theirs += reference.ask(do='updates', count=UPDATES)
     finally:
         reference.close()
+    metrics['compiled'] = float(COMPILED)
     metrics |= medians('ours', own) | medians('reference', theirs)
     for name, unit in (('ratio', 'ms'), ('processor_ratio', 'processor_ms')):
         metrics[name] = metrics[f'reference_{unit}'] / metrics[f'ours_{unit}']

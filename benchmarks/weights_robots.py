@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Some robots of the `weights` benchmark in one process: receivers, and who runs what they get.
 
-Prints a line for each version that a robot runs: robot, version, monotonic time, then, at the end,
-the lateness of the ticks that went on meanwhile.
+Prints a line for each version that a robot runs: robot, version, monotonic time.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ import threading
 import time
 from pathlib import Path
 
-import numpy as np
 import rclpy
 import torch
 from rclpy.executors import Executor, ExternalShutdownException
@@ -30,8 +28,6 @@ from lwd_policy import weights
 from lwd_policy.payload import Unpacked
 from lwd_policy.shelf import Shelf
 from lwd_ros.qos import RECORD
-
-_TICK = 1.0 / 30.0
 
 
 class WholeAndFinite:
@@ -57,7 +53,6 @@ class Follower(threading.Thread):
         self._chunks = {name: node.create_publisher(ActionChunk, 'action_chunk', RECORD)
                         for name, node in robots.items()}
         self.running = dict.fromkeys(robots, '')
-        self.swapping = False
         self.ending = threading.Event()
 
     def run(self) -> None:
@@ -66,33 +61,11 @@ class Follower(threading.Thread):
             for name, shelf in self._shelves.items():
                 version = shelf.current()
                 if version and version != self.running[name]:
-                    self.swapping = True
                     if self._load:
                         flow_file.load(shelf.path(version))
                     self.running[name] = version
                     _say(f'{name} {version} {time.monotonic()}')
                     self._chunks[name].publish(ActionChunk(policy_version=version))
-                    self.swapping = False
-
-
-class Ticker(threading.Thread):
-    """A control path beside: 30 ticks a second, each with a little work."""
-
-    def __init__(self, follower: Follower) -> None:
-        """Tick beside a follower."""
-        super().__init__(daemon=True)
-        self._follower = follower
-        self.late: dict[bool, list[float]] = {True: [], False: []}
-
-    def run(self) -> None:
-        """Tick until the follower ends."""
-        due = time.monotonic()
-        while not self._follower.ending.is_set():
-            due += _TICK
-            time.sleep(max(0.0, due - time.monotonic()))
-            late = time.monotonic() - due
-            self.late[self._follower.swapping].append(late)
-            due = max(due, time.monotonic() - _TICK)
 
 
 def _say(line: str) -> None:
@@ -116,8 +89,6 @@ def main() -> int:
     parser.add_argument('--large', action='store_true')
     options = parser.parse_args()
     torch.set_num_threads(1)
-    # As the policy node does it, so that a tick gets its turn beside a loading thread.
-    sys.setswitchinterval(0.001)
     rclpy.init()
     executor: Executor = EventsExecutor()
     judge: Judge | None = WholeAndFinite() if options.large else None
@@ -131,19 +102,13 @@ def main() -> int:
                 Parameter(key, value=value) for key, value in values.items()])
         executor.add_node(robots[name])
     follower = Follower(robots, load=not options.large)
-    ticker = Ticker(follower)
     follower.start()
-    ticker.start()
     spinning = threading.Thread(target=_spin, args=[executor, follower.ending], daemon=True)
     spinning.start()
     _say('ready')
     sys.stdin.read()
     follower.ending.set()
-    ticker.join()
     spinning.join()
-    for swapping, late in ticker.late.items():
-        p99, worst = np.percentile(late or [0.0], [99, 100])
-        _say(f'ticks {"swapping" if swapping else "quiet"} {len(late)} {p99} {worst}')
     executor.shutdown()
     for node in robots.values():
         node.destroy_node()

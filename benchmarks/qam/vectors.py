@@ -114,6 +114,8 @@ class VectorQam:
     rho: float = 0.5
     """Standard deviations of the ensemble that a target is below its mean."""
     ema: float = 0.005
+    compiled: bool = False
+    """Whether networks are compiled, as `engine.compile` does it."""
     critic: Ensemble = field(init=False)
     actor: Field = field(init=False)
     reference: Field = field(init=False)
@@ -127,6 +129,10 @@ class VectorQam:
         self.optimiser = Optimiser(
             nn.ModuleList([self.critic, self.actor, self.reference]),
             OptimiserConfig(rate=3e-4, warmup=1, clip=1.0))
+        # What is called; state and parameters stay with the modules themselves.
+        self._q, self._q_ahead, self._f, self._f_cloned, self._f_anchor = (
+            torch.compile(one) if self.compiled else one
+            for one in (self.critic, self.target, self.actor, self.reference, self.anchor))
 
     def load(self, weights: Mapping[str, Mapping[str, Tensor]]) -> None:
         """Take over weights of critic, target, actor, reference and anchor."""
@@ -136,14 +142,14 @@ class VectorQam:
     def rollout(self, observation: Tensor, noise: Tensor, diffusion: Tensor) -> qam.Rollout:
         """Return the actor's paths and their adjoints from (B, A) and (N, B, A) noise."""
         return self._rollout(
-            lambda x, w: self.actor(observation, x, w), observation, noise, diffusion)
+            lambda x, w: self._f(observation, x, w), observation, noise, diffusion)
 
     def _rollout(
         self, policy: flow.Velocity, observation: Tensor, noise: Tensor, diffusion: Tensor,
     ) -> qam.Rollout:
         return qam.rollout(
-            policy, lambda x, w: self.anchor(observation, x, w),
-            lambda x: self.target(observation, x.clamp(-1.0, 1.0)).mean(0),
+            policy, lambda x, w: self._f_anchor(observation, x, w),
+            lambda x: self._q_ahead(observation, x.clamp(-1.0, 1.0)).mean(0),
             noise, self.temperature, steps=self.sizes.steps, form='euler', diffusion=diffusion)
 
     def update(self, batch: Batch) -> float:
@@ -157,17 +163,17 @@ class VectorQam:
     def _critic_loss(self, batch: Batch) -> Tensor:
         with torch.no_grad():
             chosen = flow.integrate(
-                lambda x, w: self.actor(batch.following, x, w),
+                lambda x, w: self._f(batch.following, x, w),
                 torch.randn_like(batch.action), self.sizes.steps).clamp(-1.0, 1.0)
-            ahead = self.target(batch.following, chosen)
+            ahead = self._q_ahead(batch.following, chosen)
             bound = ahead.mean(0) - self.rho * ahead.std(0, unbiased=False)
             target = batch.reward + self.discount**self.sizes.chunk * batch.mask * bound
-        return (self.critic(batch.observation, batch.action) - target).square().mean()
+        return (self._q(batch.observation, batch.action) - target).square().mean()
 
     def _cloning_loss(self, batch: Batch) -> Tensor:
         noise, level = torch.randn_like(batch.action), torch.rand(len(batch.action))
         between = torch.lerp(noise, batch.action, level[:, None])
-        said = self.reference(batch.observation, between, level)
+        said = self._f_cloned(batch.observation, between, level)
         return (said - (batch.action - noise)).square().mean()
 
     def _actor_loss(self, batch: Batch) -> Tensor:
@@ -177,13 +183,13 @@ class VectorQam:
         def spoken(x: Tensor, w: Tensor) -> Tensor:
             # The loss asks for the same velocities: their graph is kept instead of made twice.
             with torch.enable_grad():
-                said.append(self.actor(seen, x, w))
+                said.append(self._f(seen, x, w))
             return said[-1].detach()
 
         rolled = self._rollout(spoken, seen, torch.randn_like(batch.action),
                                torch.randn(steps, *batch.action.shape))
         last = torch.full((count,), (steps - 1) / steps)
-        said.append(self.actor(seen, rolled.points[-1], last))
+        said.append(self._f(seen, rolled.points[-1], last))
         k = torch.arange(steps).expand(count, steps)
         # The reference sums over levels, this project's loss counts each by its step's length.
         return steps * qam.loss(rolled, k, torch.stack(said, dim=1)).mean()
