@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import enum
+import math
 from collections import deque
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from g1_description.joints import GRIPPER_INDICES
 from g1_sim.errors import SceneError
 from g1_sim.experts import Expert, expert_for
 from g1_sim.experts.flaws import Flaws
@@ -19,6 +21,14 @@ from g1_sim.world import World
 Array = NDArray[np.float64]
 
 RATE = 30
+_CLOSED = 0.5
+"""Position of a gripper, 0 open to 1 shut, from which on it counts as closed."""
+_CARRIED, _MOVED = 0.03, 0.02
+"""How far a body has come, m, and a hinge or slide, rad or m, when the robot did something."""
+_NEAR = 0.15
+"""Between a hand and the middle of an item that it may be meant to grasp, m."""
+_FALL, _FALLING = 0.06, 0.8
+"""How far something sinks that was dropped, m, and how fast, m/s."""
 
 
 class Reason(enum.IntEnum):
@@ -36,11 +46,14 @@ class Reason(enum.IntEnum):
 class OperatorConfig:
     """How the operator watches and acts."""
 
-    reaction: float = 0.7
+    reaction: float = 0.5
     """From seeing that something is wrong to taking over, s."""
-    patience: float = 4.0
-    """How long nothing may come of it before the policy counts as stuck, s."""
-    budget: float = 0.5
+    patience: float = 3.0
+    """How long nothing may come of it before the policy counts as stuck, s, if it stands still;
+    while it moves, twice as long."""
+    empty: float = 0.5
+    """How long a hand may be closed on nothing before its grasp counts as missed, s."""
+    budget: float = 0.7
     """Largest share of an episode's time limit that the operator spends in control."""
     longest: float = 20.0
     """Longest single intervention, s."""
@@ -48,7 +61,7 @@ class OperatorConfig:
     """What the operator does wrong; a clean script by default."""
 
     def __post_init__(self) -> None:
-        for name in ('reaction', 'patience', 'longest'):
+        for name in ('reaction', 'patience', 'empty', 'longest'):
             if getattr(self, name) < 0.0:
                 raise SceneError(f'operator.{name} is {getattr(self, name)} s; it must not be '
                                  'negative')
@@ -59,10 +72,12 @@ class OperatorConfig:
 class Operator:
     """Call `watch` once a control step; while it returns a command, that one counts.
 
-    The operator takes over when the policy is stuck (neither score nor hands get anywhere for
-    `patience`), has dropped something (a body falls) or moves what the task does not ask for;
-    after `reaction` seconds the task's script begins from wherever the robot is. Hand-back comes
-    when the score has risen, the script has ended or the budget is spent.
+    The operator takes over when the policy is stuck (for `patience` the score has not risen, and
+    nothing is carried or opened), has dropped something (a body falls), has closed a hand on
+    nothing, or moves what the task does not ask for; after `reaction` seconds the task's script
+    begins from wherever the robot is. Hand-back comes when the score has risen, unless that was
+    the last of it: then the script brings the hands away first. It also comes when the script has
+    ended or the budget is spent.
     """
 
     def __init__(self, world: World, config: OperatorConfig | None = None) -> None:
@@ -76,9 +91,13 @@ class Operator:
         self._score = 0.0
         self._best = 0.0
         self._noticed: tuple[float, Reason] | None = None
-        self._progress_at = 0.0
+        self._progress_at = self._risen_at = 0.0
         self._hands: deque[Array] = deque(maxlen=RATE)
+        self._closed: list[float | None] = [None, None]
+        self._hinges = world.hinges()
         self._heights = self._body_heights()
+        self._falling: dict[str, float] = {}
+        self._fallen: set[str] = set()
         self.reason = Reason.NONE
         self.interventions = 0
 
@@ -98,7 +117,10 @@ class Operator:
         """
         now = self._world.time
         if verdict.score > self._best:
-            self._best, self._progress_at = verdict.score, now
+            self._best, self._progress_at, self._risen_at = verdict.score, now, now
+            self._fallen.clear()
+        elif self._gets_somewhere():
+            self._progress_at = now
         if self._expert is not None:
             return self._control(verdict, now)
         reason = self._trouble(now)
@@ -119,32 +141,83 @@ class Operator:
         assert self._expert is not None  # noqa: S101  the caller has looked
         self._spent += 1.0 / RATE
         over = (
-            verdict.score > self._score or self._expert.finished
+            self._score < verdict.score < 1.0 or self._expert.finished
             or now - self._since > self.config.longest or self._spent >= self._limit)
         if over:
             self._expert, self._noticed, self.reason = None, None, Reason.NONE
             self._progress_at = now
             self._hands.clear()
+            self._closed = [None, None]
             self._heights = self._body_heights()
+            self._falling.clear()
+            self._fallen.clear()
             return None
         return self._expert.act()
 
     def _trouble(self, now: float) -> Reason:
         self._hands.append(self._world.positions()[:16])
-        heights = self._body_heights()
-        fell = any(self._heights[name] - height > 0.12 for name, height in heights.items())
-        for name, height in heights.items():
-            # What is lifted counts from where it was lifted to: a fall from there is a drop.
-            self._heights[name] = max(self._heights[name], height)
+        fell = [name for name in self._world.bodies if self._fell(name, now)]
         if fell:
             return Reason.DROPPED
         if self._wrong_thing():
             return Reason.WRONG_OBJECT
+        if self._missed(now):
+            return Reason.STUCK
         still = len(self._hands) == self._hands.maxlen and float(
             np.max(np.abs(self._hands[-1] - self._hands[0]))) < 0.05
-        if now - self._progress_at > (self.config.patience if still else 4 * self.config.patience):
+        if now - self._progress_at > (self.config.patience if still else 2 * self.config.patience):
             return Reason.STUCK
         return Reason.NONE
+
+    def _fell(self, name: str, now: float) -> bool:
+        """Whether a body fell and lies there; not what is lowered, or let fall into its place."""
+        height = float(self._world.body_position(name)[2])
+        if self._world.touched_by_robot(name):
+            self._heights[name] = height
+            self._falling.pop(name, None)
+            self._fallen.discard(name)
+        elif self._heights[name] - height > _FALL and self._world.body_speed(name) > _FALLING:
+            self._falling.setdefault(name, now)
+        elif name in self._falling and self._world.resting(name):
+            # Only now it is known what became of it: fruit is meant to fall into a press.
+            self._heights[name] = height
+            if self._falling.pop(name) > self._risen_at:
+                self._fallen.add(name)
+        return name in self._fallen
+
+    def _gets_somewhere(self) -> bool:
+        """Whether something is carried, or a door, lid or button has moved for a while."""
+        joints = self._world.hinges()
+        moved = bool(np.any(np.abs(joints - self._hinges) > _MOVED))
+        if moved:
+            self._hinges = joints
+        return moved or any(map(self._carried, self._world.bodies))
+
+    def _carried(self, name: str) -> bool:
+        """Whether a body is in a hand, off where it lay."""
+        start = self._world.scene.placements[name][0]
+        return bool(
+            np.linalg.norm(self._world.body_position(name) - start) > _CARRIED
+            and self._world.touched_by_robot(name))
+
+    def _missed(self, now: float) -> bool:
+        """Whether a hand closed at an item and has nothing: what follows is done empty-handed.
+
+        A fist that is made elsewhere, to press or push with, is none.
+        """
+        closures = self._world.positions()[GRIPPER_INDICES]
+        items = [self._world.body_position(name) for name in self._world.bodies]
+        for side, closure in enumerate(closures):
+            if closure <= _CLOSED:
+                self._closed[side] = None
+            elif self._closed[side] is None:
+                hand = self._world.hand_position(side)
+                near = any(np.linalg.norm(hand - item) < _NEAR for item in items)
+                self._closed[side] = now if near else math.inf
+        if self._world.touches_something_loose():
+            self._closed = [None if since is None else math.inf for since in self._closed]
+        return any(since is not None and now - since >= self.config.empty
+                   for since in self._closed)
 
     def _wrong_thing(self) -> bool:
         """Whether something else than the target, where there is one, hangs in a hand."""

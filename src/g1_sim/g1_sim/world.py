@@ -32,6 +32,11 @@ class World:
         self.bodies = {name: self.model.body(name).id for name in scene.placements}
         self._robot = self.model.body(BASE_LINK).id
         self._lower, self._upper = limits(COMMAND_JOINTS)
+        self._hinges = [
+            address for address, kind, body in zip(
+                self.model.jnt_qposadr, self.model.jnt_type, self.model.jnt_bodyid)
+            if kind != mujoco.mjtJoint.mjJNT_FREE
+            and self.model.body_rootid[body] != self._robot]
         self._settle()
 
     def _settle(self) -> None:
@@ -100,6 +105,11 @@ class World:
         mujoco.mju_quat2Mat(matrix, self.data.qpos[address + 3:address + 7])
         return matrix.reshape(3, 3)
 
+    def hand_position(self, side: int) -> Array:
+        """Return where the left (0) or right (1) hand grasps, (3,) m, base_link."""
+        position: Array = self.data.site_xpos[self.index.tcp[side]].copy()
+        return position
+
     def body_speed(self, name: str) -> float:
         """Return a free body's speed, m/s."""
         address = self.model.jnt_dofadr[self.model.body_jntadr[self.bodies[name]]]
@@ -108,6 +118,10 @@ class World:
     def joint_position(self, name: str) -> float:
         """Return where a hinge or slide of the scene stands, rad or m."""
         return float(self.data.qpos[self.model.joint(name).qposadr[0]])
+
+    def hinges(self) -> Array:
+        """Return where all hinges and slides of the scene stand: doors, lids, buttons."""
+        return self.data.qpos[self._hinges].copy()
 
     def joint_velocity(self, name: str) -> float:
         """Return the velocity of a hinge or slide of the scene, rad/s or m/s."""
@@ -123,6 +137,13 @@ class World:
         pairs = self.model.geom_bodyid[self.data.contact.geom[:self.data.ncon]]
         others = pairs[np.any(pairs == body, axis=1)]
         return bool(np.any(self.model.body_rootid[others] == self._robot))
+
+    def touches_something_loose(self) -> bool:
+        """Whether a link of the robot is in contact with a body that can move: an item, a door."""
+        pairs = self.model.geom_bodyid[self.data.contact.geom[:self.data.ncon]]
+        robot = self.model.body_rootid[pairs] == self._robot
+        loose = (self.model.body_weldid[pairs] != 0) & ~robot
+        return bool(np.any(robot.any(axis=1) & loose.any(axis=1)))
 
     def state(self) -> Array:
         """Return everything that the future depends on, as one vector."""

@@ -4,12 +4,14 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 from small import CONFIG
 
 from lwd_learner.algorithms.base import Facts
 from lwd_learner.algorithms.sft import Sft, SftConfig
 from lwd_learner.data import POLICY, SUCCESS, TELEOP, _corrections, _good
 from lwd_learner.engine import Engine, EngineConfig
+from lwd_learner.errors import ConfigError
 from lwd_learner.td import TdConfig
 
 CHUNK = np.array([1, 1, 1, 2, 2, 0, 0, 3, 3])
@@ -49,3 +51,11 @@ def test_offline_all_that_anybody_did_may_be_imitated_online_never():
     drawn = {stage: [feed.windows for phase in sft.phases(stage, facts)
                      for feed in phase.feeds.values()] for stage in ('offline', 'online')}
     assert drawn == {'offline': ['all'], 'online': ['good']}
+
+
+def test_the_fleets_part_of_a_batch_is_a_setting():
+    sft = Sft(SftConfig(online_ratio=0.25), CONFIG.policy, Engine(EngineConfig(device='cpu')))
+    phase, = sft.phases('online', Facts({'restock': 3.0}, 0, TdConfig()))
+    assert [feed.online_ratio for feed in phase.feeds.values()] == [0.25]
+    with pytest.raises(ConfigError, match=r'online_ratio is 1\.5'):
+        SftConfig(online_ratio=1.5)

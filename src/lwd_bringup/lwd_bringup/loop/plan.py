@@ -35,7 +35,7 @@ class LoopPlan:
     """Of each task, in each of the two evaluations."""
     split: str = 'test'
     """Of the evaluation's scenes; tune while settings are chosen."""
-    pool_hours: float = 0.5
+    pool_hours: float = 0.6
     """Of offline episodes to learn from as well, robot time; 0 for none."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Of `lwd config fleet`, that replace its defaults."""

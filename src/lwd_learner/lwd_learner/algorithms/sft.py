@@ -14,6 +14,7 @@ from lwd_data.replay.batch import Batch
 from lwd_learner.algorithms.base import Facts, Feed, Phase, Windows
 from lwd_learner.algorithms.common import TrainedPolicy, name_of, sample_of
 from lwd_learner.engine import Engine
+from lwd_learner.errors import ConfigError
 from lwd_learner.optimise import OptimiserConfig
 from lwd_learner.td import Stage
 from lwd_policy.config import PolicyConfig
@@ -32,6 +33,8 @@ class SftConfig:
     windows: Windows = 'good'
     """Offline: good imitates demonstrations and what succeeded, all whatever anybody did. Online
     it is always good; corrections are for hg_dagger."""
+    online_ratio: float = 0.5
+    """Part of a batch from the fleet, where there is an offline pool, too."""
     batch_size: int = 256
     optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(
         rate=3e-3, warmup=200, decay_to=0.02))
@@ -39,6 +42,11 @@ class SftConfig:
         default_factory=lambda: OptimiserConfig(rate=5e-5, warmup=20, decay_to=1.0))
     ema: float = 0.005
     """Part of the way that the published average goes in an update."""
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.online_ratio <= 1.0:
+            raise ConfigError(
+                f'sft.online_ratio is {self.online_ratio}; it must be in 0 .. 1')
 
 
 class Sft:
@@ -67,7 +75,8 @@ class Sft:
         config, offline = self.config, stage == 'offline'
         windows = config.windows if offline else 'good'
         return [Phase(f'imitation-{stage}', config.updates if offline else config.online_updates,
-                      {windows: Feed(windows, config.batch_size, contexts=True)})]
+                      {windows: Feed(windows, config.batch_size,
+                                     online_ratio=config.online_ratio, contexts=True)})]
 
     def begin(self, phase: Phase) -> None:
         """Take the optimiser of the stage."""
