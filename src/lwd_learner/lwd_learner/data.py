@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lwd_data.replay.anchors import Selection
 from lwd_data.replay.batch import Batch
 from lwd_data.replay.episode import EpisodeColumns
 from lwd_data.replay.sampler import SamplerConfig, WindowSampler
 from lwd_data.replay.snapshot import Snapshot
-from lwd_learner.algorithms.base import Facts, Feed, Windows
+from lwd_learner.algorithms.base import Facts, Feed, Human, Windows
 from lwd_learner.engine import Engine
 from lwd_learner.errors import DataError, NoEpisodeError
 from lwd_learner.td import TdConfig
@@ -47,7 +48,12 @@ def _corrections(columns: EpisodeColumns) -> NDArray[np.bool_]:
     return found
 
 
-_SELECT = {'all': None, 'good': _good, 'corrections': _corrections}
+def _rescues(columns: EpisodeColumns) -> NDArray[np.bool_]:
+    return _corrections(columns) & (columns.outcome == SUCCESS)
+
+
+_SELECT: dict[Windows, Selection | None] = {
+    'all': None, 'good': _good, 'corrections': _corrections, 'rescues': _rescues}
 
 
 class Replay:
@@ -89,8 +95,10 @@ class Replay:
                   for task in self.tasks}
         everything = self.sampler(Feed('all', engine.world_size))
         self._check_seen(everything)
-        corrections = int(everything.describe()['source'].get('teleop', 0))
-        self.facts = Facts(chunks, corrections, td)
+        human: dict[Human, int] = {
+            'corrections': sum(int(_corrections(one).sum()) for one in everything.episodes),
+            'rescues': sum(int(_rescues(one).sum()) for one in everything.episodes)}
+        self.facts = Facts(chunks, human, td)
 
     def _check_seen(self, sampler: WindowSampler) -> None:
         """Refuse observations of another layout than the policy's, before it looks at any."""

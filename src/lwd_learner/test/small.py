@@ -59,7 +59,7 @@ class Sampler:
         end = rng.choice([0, 0, 1, 2], count)
         whole = make_batch(span=[30 * n] * count, end=end, rewards=30 * n, seed=step)
         whole.rewards[end == 1, -1] = 1.0
-        source = 2 if self.feed.windows == 'corrections' else 3
+        source = 2 if self.feed.windows in ('corrections', 'rescues') else 3
         rows = slice(self.rank * part, (self.rank + 1) * part)
         return _rows(replace(whole, source=np.full(count, source, dtype=np.uint8)), rows)
 
@@ -89,7 +89,8 @@ class Replay:
 
     @property
     def facts(self) -> Facts:
-        return Facts({'restock': 7.5, 'shoebox': 27.0}, self.corrections, self.td)
+        human = {'corrections': self.corrections, 'rescues': self.corrections}
+        return Facts({'restock': 7.5, 'shoebox': 27.0}, human, self.td)
 
     def sampler(self, feed: Feed) -> Sampler:
         return Sampler(feed, self.rank, self.world_size)

@@ -8,14 +8,19 @@ import pytest
 from small import CONFIG
 
 from lwd_learner.algorithms.base import Facts
+from lwd_learner.algorithms.hg_dagger import HgDagger, HgDaggerConfig
+from lwd_learner.algorithms.lwd import Lwd, LwdConfig
 from lwd_learner.algorithms.sft import Sft, SftConfig
-from lwd_learner.data import POLICY, SUCCESS, TELEOP, _corrections, _good
+from lwd_learner.data import POLICY, SUCCESS, TELEOP, _corrections, _good, _rescues
 from lwd_learner.engine import Engine, EngineConfig
 from lwd_learner.errors import ConfigError
 from lwd_learner.td import TdConfig
 
 CHUNK = np.array([1, 1, 1, 2, 2, 0, 0, 3, 3])
 SOURCE = np.array([POLICY] * 5 + [TELEOP] * 2 + [POLICY] * 2)
+
+
+NOBODY = {'corrections': 0, 'rescues': 0}
 
 
 def test_a_policy_is_imitated_from_where_its_chunks_begin():
@@ -37,6 +42,26 @@ def test_of_a_failure_only_the_corrections_are_imitated_by_those_who_ask_for_the
     failure = SimpleNamespace(outcome=SUCCESS + 1, chunk_id=CHUNK, source=SOURCE)
     assert not _good(failure).any()
     assert _corrections(failure).tolist() == (SOURCE == TELEOP).tolist()
+    assert not _rescues(failure).any()
+
+
+def test_a_rescue_is_a_correction_of_an_episode_that_succeeded():
+    success = SimpleNamespace(outcome=SUCCESS, chunk_id=CHUNK, source=SOURCE)
+    assert _rescues(success).tolist() == (SOURCE == TELEOP).tolist()
+
+
+@pytest.mark.parametrize(('human', 'fed'), [
+    ({'corrections': 9, 'rescues': 0}, {'rescues': False, 'corrections': True}),
+    ({'corrections': 9, 'rescues': 5}, {'rescues': True, 'corrections': True})])
+@pytest.mark.parametrize('kind', ['rescues', 'corrections'])
+def test_who_asks_for_rescues_waits_for_some(human, fed, kind):
+    facts, engine = Facts({'restock': 3.0}, human, TdConfig()), Engine(EngineConfig(device='cpu'))
+    for algorithm in (
+            HgDagger(HgDaggerConfig(learn_from=kind), CONFIG.policy, engine),
+            Lwd(LwdConfig(refresh_on=kind), CONFIG.policy, engine)):
+        drawn = {feed.windows for phase in algorithm.phases('online', facts)
+                 for feed in phase.feeds.values()} & {'rescues', 'corrections'}
+        assert drawn == ({kind} if fed[kind] else set())
 
 
 def test_a_demonstrator_is_imitated_from_any_step():
@@ -47,7 +72,7 @@ def test_a_demonstrator_is_imitated_from_any_step():
 
 def test_offline_all_that_anybody_did_may_be_imitated_online_never():
     sft = Sft(SftConfig(windows='all'), CONFIG.policy, Engine(EngineConfig(device='cpu')))
-    facts = Facts({'restock': 3.0}, 0, TdConfig())
+    facts = Facts({'restock': 3.0}, NOBODY, TdConfig())
     drawn = {stage: [feed.windows for phase in sft.phases(stage, facts)
                      for feed in phase.feeds.values()] for stage in ('offline', 'online')}
     assert drawn == {'offline': ['all'], 'online': ['good']}
@@ -55,7 +80,7 @@ def test_offline_all_that_anybody_did_may_be_imitated_online_never():
 
 def test_the_fleets_part_of_a_batch_is_a_setting():
     sft = Sft(SftConfig(online_ratio=0.25), CONFIG.policy, Engine(EngineConfig(device='cpu')))
-    phase, = sft.phases('online', Facts({'restock': 3.0}, 0, TdConfig()))
+    phase, = sft.phases('online', Facts({'restock': 3.0}, NOBODY, TdConfig()))
     assert [feed.online_ratio for feed in phase.feeds.values()] == [0.25]
     with pytest.raises(ConfigError, match=r'online_ratio is 1\.5'):
         SftConfig(online_ratio=1.5)

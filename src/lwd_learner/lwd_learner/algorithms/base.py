@@ -12,9 +12,11 @@ from lwd_learner.td import Stage, TdConfig
 from lwd_policy.policy import FlowPolicy
 from lwd_policy.runtime import RuntimeConfig
 
-Windows = Literal['all', 'good', 'corrections']
+Human = Literal['corrections', 'rescues']
+"""corrections: what humans did in any episode. rescues: in those that succeeded."""
+Windows = Literal['all', 'good', 'corrections', 'rescues']
 """all: every window. good: successful demonstrations, and what a policy did in episodes that
-succeeded, after the last correction. corrections: what humans did in any episode."""
+succeeded, after the last correction. And what humans did."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,8 @@ class Facts:
 
     chunks: Mapping[str, float]
     """Median length of each task's successful episodes, in chunks."""
-    corrections: int
-    """Windows that a human controlled."""
+    human: Mapping[Human, int]
+    """Steps that a human controlled."""
     td: TdConfig
 
 

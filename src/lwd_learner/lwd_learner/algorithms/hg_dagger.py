@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lwd_data.replay.batch import Batch
-from lwd_learner.algorithms.base import Facts, Feed, Phase
+from lwd_learner.algorithms.base import Facts, Feed, Human, Phase
 from lwd_learner.algorithms.common import TrainedPolicy, name_of, sample_of
 from lwd_learner.engine import Engine
 from lwd_learner.optimise import OptimiserConfig
@@ -33,6 +33,8 @@ class HgDaggerConfig:
     batch_size: int = 256
     corrections: float = 0.5
     """Part of an online batch that are corrections, once there are any."""
+    learn_from: Human = 'rescues'
+    """Which these are: those of episodes that succeeded, or all (corrections), as published."""
     optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(
         rate=3e-3, warmup=200, decay_to=0.02))
     online_optimiser: OptimiserConfig = field(
@@ -68,9 +70,10 @@ class HgDagger:
             return [Phase('imitation-offline', self.config.updates, {'good': Feed('good', size)})]
         feeds = {'good': Feed('good', size, online_ratio=0.0, contexts=True)}
         human = round(size * self.config.corrections)
-        if facts.corrections and human:
+        kind = self.config.learn_from
+        if facts.human[kind] and human:
             feeds = {'good': Feed('good', size - human, online_ratio=0.0, contexts=True),
-                     'corrections': Feed('corrections', human, contexts=True)}
+                     kind: Feed(kind, human, contexts=True)}
         return [Phase('imitation-online', self.config.online_updates, feeds)]
 
     def begin(self, phase: Phase) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from lwd_data.replay.batch import Batch
-from lwd_learner.algorithms.base import Facts, Feed, Phase
+from lwd_learner.algorithms.base import Facts, Feed, Human, Phase
 from lwd_learner.algorithms.common import (
     TrainedPolicy,
     name_of,
@@ -54,6 +54,9 @@ class LwdConfig:
     """The paper's reference is frozen; one that is refreshed on corrections did better."""
     refresh_updates: int = 120
     """Of the reference, in each round online, if it is refreshed."""
+    refresh_on: Human = 'rescues'
+    """What of humans it is refreshed on: what they did in episodes that succeeded, or all
+    (corrections)."""
     batch_size: int = 256
     """Windows of a critic's update, and of behaviour cloning."""
     actor_batch_size: int = 96
@@ -134,10 +137,10 @@ class Lwd:
             Phase('online-actor', config.online_updates, {
                 'all': Feed('all', size, short),
                 'states': Feed('all', config.actor_batch_size, contexts=True)})]
-        if config.reference == 'refreshed' and facts.corrections:
+        if config.reference == 'refreshed' and facts.human[config.refresh_on]:
             found.insert(0, Phase('refresh', config.refresh_updates, {
                 'good': Feed('good', size - size // 2, online_ratio=0.0, contexts=True),
-                'corrections': Feed('corrections', size // 2, contexts=True)}))
+                config.refresh_on: Feed(config.refresh_on, size // 2, contexts=True)}))
         return found
 
     def begin(self, phase: Phase) -> None:
