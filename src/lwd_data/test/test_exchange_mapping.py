@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from g1_description.joints import STATE_JOINTS
@@ -148,6 +148,8 @@ def test_ticks_of_the_data_are_kept_with_their_gaps():
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.floats(0.005, 0.19), min_size=2, max_size=40), st.integers(0, 39))
+@example([0.125, 0.125, 0.18247908, 0.17637498, 0.17484722, 0.11467268, 0.11467268, 0.1034236,
+          0.0406933, 0.00947974], 0)
 def test_resampled_joints_lie_on_their_line_and_events_come_once_and_in_time(steps, at):
     time = np.concatenate([[2.0], 2.0 + np.cumsum(steps)])
     if is_regular(time):
@@ -161,8 +163,11 @@ def test_resampled_joints_lie_on_their_line_and_events_come_once_and_in_time(ste
     np.testing.assert_allclose(np.diff(grid), 1.0 / RATE)
     assert grid[0] == time[0]
     assert time[-1] - 1.0 / RATE < grid[-1] + 1e-3
-    np.testing.assert_allclose(found.state, grid[:, None] * np.arange(20), atol=1e-9)
-    np.testing.assert_allclose(found.command, grid[:, None] * np.arange(16), atol=1e-9)
+    # The last tick may lie a thousandth of one behind the recording, whose end it then repeats.
+    assert grid[-1] < time[-1] + 1e-3 / RATE + 1e-9
+    within = np.minimum(grid, time[-1])[:, None]
+    np.testing.assert_allclose(found.state, within * np.arange(20), atol=1e-9)
+    np.testing.assert_allclose(found.command, within * np.arange(16), atol=1e-9)
     # The last frame before each tick.
     assert np.all(time[rows] <= grid + 2e-3)
     assert np.array_equal(found.source, rows % 4)
