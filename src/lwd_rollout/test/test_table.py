@@ -38,7 +38,8 @@ def test_every_method_has_the_same_updates():
     for method in METHODS.values():
         config = of_cell(ALL, method, 0)
         algorithm = make_algorithm(config, Engine(config.engine))
-        facts = Facts({'restock': 7.5}, 50, config.lwd.td)
+        human = {'corrections': 50, 'rescues': 50}
+        facts = Facts({'restock': 7.5}, human, config.lwd.td)
         # RECAP's measuring of advantages changes no weight.
         updates = {
             stage: sum(phase.updates for phase in algorithm.phases(stage, facts)
