@@ -142,7 +142,8 @@ def main() -> int:
     timed(ours, sizes, WARM_UP)
     python, repository = os.environ.get('QAM_PYTHON', ''), os.environ.get('QAM_REPO', '')
     if not (python and Path(repository, 'agents', 'qam.py').is_file()):
-        alone = medians('ours', timed(ours, sizes, TURNS * UPDATES))
+        alone = {'compiled': float(COMPILED),
+                 **medians('ours', timed(ours, sizes, TURNS * UPDATES))}
         why = 'no reference: QAM_REPO and QAM_PYTHON name no checkout and Python of it'
         return report('qam_reference', alone, BARS, unmeasured=dict.fromkeys(BARS, why))
     reference = Reference(python, str(Path(repository).absolute()), sizes)

@@ -21,24 +21,19 @@ from pathlib import Path
 
 import numpy as np
 import rclpy
-import torch
 from diagnostic_msgs.msg import DiagnosticArray
 
 from benchmarks.actor import make_policy
 from benchmarks.harness import quick, report
+from benchmarks.publishing import move, prepare, save_version
 from lwd_bringup.config import load_robot
 from lwd_bringup.domains import free_domain
 from lwd_bringup.nodes import environment, plan
 from lwd_bringup.supervise import Supervised
-from lwd_learner_bridge.online import OnlineConfig
 from lwd_msgs.msg import ControlStep
-from lwd_policy import canary
 from lwd_policy.config import PolicyConfig
-from lwd_policy.payload import CANARY_FILE
 from lwd_policy.published import Published
-from lwd_policy.runtime import RuntimeConfig
-from lwd_policy.signature import new_keys
-from lwd_policy.store import card_of, load_policy, save_policy
+from lwd_policy.store import load_policy
 from lwd_ros.convert import to_ns
 from lwd_ros.qos import RECORD
 
@@ -49,8 +44,6 @@ QUIET = 6.0
 """s without anything between a swap and the next publication."""
 AFTER = 1.0
 """s that belong to a swap after the first tick that the new policy drove."""
-# Of AdamW in the midst of training after 50 updates at a rate of 2e-5; see benchmarks/delta.py.
-_MOVE = 50 * 2e-5 * 0.3
 
 
 @dataclass
@@ -83,35 +76,22 @@ class Heard:
 class Learner:
     """Versions that move as in training, and the node that publishes them."""
 
-    def __init__(self, folder: Path, first: Path, environ: dict[str, str]) -> None:
+    def __init__(self, folder: Path, first: Path) -> None:
         """Begin with the policy that the robot begins with."""
         self._folder = folder
         self._policy, _, card = load_policy(first)
         self._parent = card.version
         self._published = Published(folder / 'published')
-        private, _ = new_keys(folder / 'keys')
-        (folder / 'store').mkdir()
-        self._node = subprocess.Popen(
-            # It stands for another machine: what it computes is not the robot's.
-            ['nice', '-n', '19', sys.executable, '-m', 'lwd_learner_bridge.publisher_node',
-             '--ros-args', '-p', f'published:={folder / "published"}',
-             '-p', f'signing_key:={private}',
-             '-p', f'offers.store_url:=file://{folder / "store"}'],
-            env={**os.environ, **environ})
+        # It stands for another machine: what it computes is not the robot's.
+        self._node = subprocess.Popen(['nice', '-n', '19', *prepare(folder)])
         self._update = 0
 
     def make(self) -> Path:
         """Return the folder of the next version, which nobody hears of yet."""
         self._update += 50
-        with torch.no_grad():
-            for parameter in self._policy.parameters():
-                parameter += _MOVE * torch.randn_like(parameter)
+        move(self._policy)
         place = self._folder / f'policy-{self._update}'
-        self._parent = save_policy(place, self._policy, card_of(
-            self._policy.config, RuntimeConfig(), name='bench', algorithm='none',
-            command='benchmarks.swap', seed=0, parent=self._parent),
-            precision=OnlineConfig().precision).version
-        canary.save(place / CANARY_FILE, canary.neutral(self._policy.config))
+        self._parent = save_version(place, self._policy, self._parent)
         return place
 
     def publish(self, place: Path) -> str:
@@ -140,7 +120,7 @@ def main() -> int:
             'spool': str(folder / 'spool'), 'recorder.auto': True})
         variables = environment(config)
         os.environ.update(variables)
-        learner = Learner(folder, folder / 'first', variables)
+        learner = Learner(folder, folder / 'first')
         try:
             with Supervised(plan(config), folder, environment=variables).running():
                 return _measure(learner)

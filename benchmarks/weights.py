@@ -26,18 +26,14 @@ import psutil
 import torch
 
 from benchmarks.harness import quick, report
+from benchmarks.publishing import MOVE, move, prepare, save_version
 from g1_description.joints import COMMAND_NAMES, HOME, STATE_JOINTS
 from lwd_bringup.domains import free_domain
-from lwd_learner_bridge.online import OnlineConfig
-from lwd_policy import canary, weights
+from lwd_policy import weights
 from lwd_policy.card import PolicyCard, PolicyLayout
 from lwd_policy.config import PolicyConfig
-from lwd_policy.payload import CANARY_FILE
 from lwd_policy.policy import FlowPolicy
 from lwd_policy.published import Published
-from lwd_policy.runtime import RuntimeConfig
-from lwd_policy.signature import new_keys
-from lwd_policy.store import card_of, save_policy
 
 ROBOTS = 16
 PROCESSES = 4
@@ -49,8 +45,6 @@ LARGE_ROBOTS = int(os.environ.get('LARGE_ROBOTS', '0' if quick() else str(
 LARGE_LAYERS = 96  # of 3.1 million parameters
 STARTING, PATIENCE, ENDING = 120.0, 60.0, 30.0
 """s, at most: until all processes listen, until robots follow a policy, until processes end."""
-# Of AdamW in the midst of training after 50 updates at a rate of 2e-5; see benchmarks/delta.py.
-_MOVE = 50 * 2e-5 * 0.3
 
 
 class Fleet:
@@ -65,9 +59,7 @@ class Fleet:
         self.folder, self.robots = folder, robots
         self.behind = 0
         """Robots that did not follow a policy in time."""
-        private, _ = new_keys(folder / 'keys')
-        store = folder / 'store'
-        store.mkdir()
+        publisher = prepare(folder)
         self.published = Published(folder / 'published')
         self.seen: dict[str, dict[str, float]] = defaultdict(dict)
         self._changed = threading.Condition()
@@ -84,10 +76,7 @@ class Fleet:
                 raise RuntimeError(
                     f'{self._ready} of {len(self._children)} processes of robots were ready '
                     f'within {STARTING:g} s; is the machine busy?')
-            self._start([
-                sys.executable, '-m', 'lwd_learner_bridge.publisher_node', '--ros-args',
-                '-p', f'published:={folder / "published"}', '-p', f'signing_key:={private}',
-                '-p', f'offers.store_url:=file://{store}'])
+            self._start(publisher)
         except BaseException:
             self.close()
             raise
@@ -184,11 +173,7 @@ def _small(folder: Path, robots: int) -> dict[str, float]:
         parent = ''
         for number in range(UPDATES + 1):
             place = folder / f'policy{number}'
-            card = save_policy(place, policy, card_of(
-                policy.config, RuntimeConfig(), name='bench', algorithm='none', command='bench',
-                seed=0, parent=parent), precision=OnlineConfig().precision)
-            parent = card.version
-            canary.save(place / CANARY_FILE, canary.neutral(policy.config))
+            parent = save_version(place, policy, parent)
             before = fleet.cpu()
             taken = fleet.publish(place, 50 * number)
             if number:
@@ -202,9 +187,7 @@ def _small(folder: Path, robots: int) -> dict[str, float]:
                 break
             # Each robot says once a second what it has.
             time.sleep(1.2)
-            with torch.no_grad():
-                for parameter in policy.parameters():
-                    parameter += _MOVE * torch.randn_like(parameter)
+            move(policy)
     finally:
         fleet.close()
     if not cpu:
@@ -230,7 +213,7 @@ def _large(folder: Path) -> dict[str, float]:
     first = weights.save(
         folder / 'first', {name: value.bfloat16() for name, value in before.items()}, card)
     for value in before.values():
-        value.add_(torch.randn(shape, generator=generator), alpha=_MOVE)
+        value.add_(torch.randn(shape, generator=generator), alpha=MOVE)
     weights.save(folder / 'second', {name: value.bfloat16() for name, value in before.items()},
                  first.child())
     del before

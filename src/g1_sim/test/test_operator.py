@@ -16,11 +16,15 @@ def begin(task, seed=3, **config):
     return world, tasks.get(task).judge(world), Operator(world, OperatorConfig(**config))
 
 
+def step(world, command):
+    world.set_targets(command)
+    world.advance(round(1.0 / RATE / world.model.opt.timestep))
+
+
 def watch(world, judge, operator, command, seconds):
     """Let a command stand; returns when the operator took over, s, or None."""
     for _ in range(round(seconds * RATE)):
-        world.set_targets(command)
-        world.advance(round(1.0 / RATE / world.model.opt.timestep))
+        step(world, command)
         if operator.watch(judge.update()) is not None:
             return world.time
     return None
@@ -42,8 +46,7 @@ def missing_grasp(seed):
             command = last.copy()
             command[GRIPPER_INDICES] = 1.0
         last = command
-        world.set_targets(command)
-        world.advance(round(1.0 / RATE / world.model.opt.timestep))
+        step(world, command)
     return shut, None, operator.reason
 
 
@@ -70,11 +73,10 @@ def test_open_hands_miss_nothing():
 def test_who_moves_on_without_touching_anything_is_stuck_after_twice_the_patience():
     world, judge, operator = begin('restock', patience=1.0, reaction=0.1)
     home = world.positions()[:16].copy()
-    for step in range(6 * RATE):
+    for tick in range(6 * RATE):
         swung = home.copy()
-        swung[0] += 0.3 * np.sin(step / 5.0)
-        world.set_targets(swung)
-        world.advance(round(1.0 / RATE / world.model.opt.timestep))
+        swung[0] += 0.3 * np.sin(tick / 5.0)
+        step(world, swung)
         if operator.watch(judge.update()) is not None:
             break
     assert world.time == pytest.approx(2.1, abs=0.2)
@@ -86,8 +88,7 @@ def test_an_expert_at_work_is_left_alone(task):
     expert = expert_for(world)
     while not (verdict := judge.update()).terminal:
         assert operator.watch(verdict) is None, f'{operator.reason.name} at {world.time:.1f} s'
-        world.set_targets(expert.act())
-        world.advance(round(1.0 / RATE / world.model.opt.timestep))
+        step(world, expert.act())
     assert verdict.reward == 1.0
 
 
@@ -100,8 +101,7 @@ def test_what_is_done_is_kept_in_hand_until_the_episode_ends():
         mine += corrected is not None
         if verdict.score == 1.0:
             assert corrected is not None
-        world.set_targets(home if corrected is None else corrected)
-        world.advance(round(1.0 / RATE / world.model.opt.timestep))
+        step(world, home if corrected is None else corrected)
     assert verdict.reward == 1.0
     assert mine > 0
 

@@ -14,6 +14,7 @@ from lwd_data.replay.batch import Batch
 from lwd_data.replay.episode import EpisodeColumns
 from lwd_data.replay.sampler import SamplerConfig, WindowSampler
 from lwd_data.replay.snapshot import Snapshot
+from lwd_data.replay.table import AnchorTable
 from lwd_learner.algorithms.base import Facts, Feed, Human, Windows
 from lwd_learner.engine import Engine
 from lwd_learner.errors import DataError, NoEpisodeError
@@ -95,10 +96,15 @@ class Replay:
                   for task in self.tasks}
         everything = self.sampler(Feed('all', engine.world_size))
         self._check_seen(everything)
-        human: dict[Human, int] = {
-            'corrections': sum(int(_corrections(one).sum()) for one in everything.episodes),
-            'rescues': sum(int(_rescues(one).sum()) for one in everything.episodes)}
+        human = self._human(everything.table)
         self.facts = Facts(chunks, human, td)
+
+    @staticmethod
+    def _human(table: AnchorTable) -> dict[Human, int]:
+        """Count windows that can be drawn of humans: of any episode, and of successful ones."""
+        windows = np.diff(table.ends, prepend=0) * (table.source == TELEOP)
+        succeeded = table.outcome[table.episode] == SUCCESS
+        return {'corrections': int(windows.sum()), 'rescues': int(windows[succeeded].sum())}
 
     def _check_seen(self, sampler: WindowSampler) -> None:
         """Refuse observations of another layout than the policy's, before it looks at any."""

@@ -11,7 +11,7 @@ from lwd_learner.algorithms.base import Facts
 from lwd_learner.algorithms.hg_dagger import HgDagger, HgDaggerConfig
 from lwd_learner.algorithms.lwd import Lwd, LwdConfig
 from lwd_learner.algorithms.sft import Sft, SftConfig
-from lwd_learner.data import POLICY, SUCCESS, TELEOP, _corrections, _good, _rescues
+from lwd_learner.data import POLICY, SUCCESS, TELEOP, Replay, _corrections, _good, _rescues
 from lwd_learner.engine import Engine, EngineConfig
 from lwd_learner.errors import ConfigError
 from lwd_learner.td import TdConfig
@@ -48,6 +48,14 @@ def test_of_a_failure_only_the_corrections_are_imitated_by_those_who_ask_for_the
 def test_a_rescue_is_a_correction_of_an_episode_that_succeeded():
     success = SimpleNamespace(outcome=SUCCESS, chunk_id=CHUNK, source=SOURCE)
     assert _rescues(success).tolist() == (SOURCE == TELEOP).tolist()
+
+
+def test_of_humans_only_windows_that_can_be_drawn_are_counted():
+    # Three stretches of two episodes, the first of which succeeded: 4, 6 and 5 windows.
+    table = SimpleNamespace(
+        ends=np.array([4, 10, 15]), source=np.array([TELEOP, POLICY, TELEOP]),
+        episode=np.array([0, 0, 1]), outcome=np.array([SUCCESS, SUCCESS + 1]))
+    assert Replay._human(table) == {'corrections': 9, 'rescues': 4}
 
 
 @pytest.mark.parametrize(('human', 'fed'), [

@@ -54,7 +54,7 @@ class Facts:
     chunks: Mapping[str, float]
     """Median length of each task's successful episodes, in chunks."""
     human: Mapping[Human, int]
-    """Steps that a human controlled."""
+    """Windows that a human controlled."""
     td: TdConfig
 
 
