@@ -20,7 +20,7 @@ ROBOTS = os.environ.get('ROBOTS', '1' if quick() else '2')
 TASKS = os.environ.get('TASKS', 'restock' if quick() else '')
 SWAPS = 1 if quick() else 5
 QUICKLY = ['--episodes', '1', '--pool-hours', '0', 'learner.learner.first_windows=100',
-           'learner.learner.train.sft.online_updates=10']
+           'learner.learner.train.hg_dagger.online_updates=10']
 
 
 def run(folder: Path) -> int:

@@ -49,7 +49,8 @@ TAIL = 0.5
 """Seconds that may be missing at the end of an episode whose recorder was killed."""
 SETTINGS = {
     'robot.recorder.session.tasks': ['restock', 'cooler'], 'learner.learner.first_windows': 100,
-    'learner.learner.windows_per_update': 5.0, 'learner.learner.train.sft.online_updates': 10}
+    'learner.learner.windows_per_update': 5.0,
+    'learner.learner.train.hg_dagger.online_updates': 10}
 
 
 class Bench:

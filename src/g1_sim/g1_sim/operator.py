@@ -15,6 +15,7 @@ from g1_description.joints import GRIPPER_INDICES
 from g1_sim.errors import SceneError
 from g1_sim.experts import Expert, expert_for
 from g1_sim.experts.flaws import Flaws
+from g1_sim.foresight import Foresight
 from g1_sim.tasks.base import Verdict
 from g1_sim.world import World
 
@@ -46,7 +47,7 @@ class Reason(enum.IntEnum):
 class OperatorConfig:
     """How the operator watches and acts."""
 
-    reaction: float = 0.5
+    reaction: float = 0.3
     """From seeing that something is wrong to taking over, s."""
     patience: float = 3.0
     """How long nothing may come of it before the policy counts as stuck, s, if it stands still;
@@ -72,12 +73,12 @@ class OperatorConfig:
 class Operator:
     """Call `watch` once a control step; while it returns a command, that one counts.
 
-    The operator takes over when the policy is stuck (for `patience` the score has not risen, and
-    nothing is carried or opened), has dropped something (a body falls), has closed a hand on
-    nothing, or moves what the task does not ask for; after `reaction` seconds the task's script
-    begins from wherever the robot is. Hand-back comes when the score has risen, unless that was
-    the last of it: then the script brings the hands away first. It also comes when the script has
-    ended or the budget is spent.
+    The operator takes over when the policy is about to run a finger into something (Foresight), is
+    stuck (for `patience` the score has not risen, and nothing is carried or opened), has dropped
+    something (a body falls), has closed a hand on nothing, or moves what the task does not ask
+    for; after `reaction` seconds the task's script begins from wherever the robot is. Hand-back
+    comes when the score has risen, unless that was the last of it: then the script brings the
+    hands away first. It also comes when the script has ended or the budget is spent.
     """
 
     def __init__(self, world: World, config: OperatorConfig | None = None) -> None:
@@ -92,6 +93,7 @@ class Operator:
         self._best = 0.0
         self._noticed: tuple[float, Reason] | None = None
         self._progress_at = self._risen_at = 0.0
+        self._foresight = Foresight(world)
         self._hands: deque[Array] = deque(maxlen=RATE)
         self._closed: list[float | None] = [None, None]
         self._hinges = world.hinges()
@@ -147,6 +149,7 @@ class Operator:
             self._expert, self._noticed, self.reason = None, None, Reason.NONE
             self._progress_at = now
             self._hands.clear()
+            self._foresight.forget()
             self._closed = [None, None]
             self._heights = self._body_heights()
             self._falling.clear()
@@ -156,11 +159,14 @@ class Operator:
 
     def _trouble(self, now: float) -> Reason:
         self._hands.append(self._world.positions()[:16])
+        foreseen = self._foresight.looks_bad()
         fell = [name for name in self._world.bodies if self._fell(name, now)]
         if fell:
             return Reason.DROPPED
         if self._wrong_thing():
             return Reason.WRONG_OBJECT
+        if foreseen:
+            return Reason.UNSAFE
         if self._missed(now):
             return Reason.STUCK
         still = len(self._hands) == self._hands.maxlen and float(

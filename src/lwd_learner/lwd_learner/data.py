@@ -4,17 +4,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lwd_data.errors import EmptyError
 from lwd_data.replay.anchors import Selection
 from lwd_data.replay.batch import Batch
 from lwd_data.replay.episode import EpisodeColumns
 from lwd_data.replay.sampler import SamplerConfig, WindowSampler
 from lwd_data.replay.snapshot import Snapshot
-from lwd_data.replay.table import AnchorTable
 from lwd_learner.algorithms.base import Facts, Feed, Human, Windows
 from lwd_learner.engine import Engine
 from lwd_learner.errors import DataError, NoEpisodeError
@@ -24,6 +24,8 @@ from lwd_policy.config import PolicyConfig
 
 POLICY, TELEOP = int(ControlStep.SOURCE_POLICY), int(ControlStep.SOURCE_TELEOP)
 SUCCESS = int(Reward.TERMINAL_SUCCESS)
+UNDOING = 60
+"""Control steps that it takes a human who has taken over to back out: 2 s."""
 
 
 def _good(columns: EpisodeColumns) -> NDArray[np.bool_]:
@@ -50,7 +52,15 @@ def _corrections(columns: EpisodeColumns) -> NDArray[np.bool_]:
 
 
 def _rescues(columns: EpisodeColumns) -> NDArray[np.bool_]:
-    return _corrections(columns) & (columns.outcome == SUCCESS)
+    """What humans did that led to a success, from when they had undone what was wrong.
+
+    A rescue begins by backing out. Whoever imitates that backs out of good grasps as well: they
+    look much the same. (docs/learner.md has what each is worth.)
+    """
+    by_human = _corrections(columns)
+    steps = np.arange(len(by_human))
+    last_other = np.maximum.accumulate(np.where(by_human, -1, steps))
+    return by_human & (columns.outcome == SUCCESS) & (steps - last_other > UNDOING)
 
 
 _SELECT: dict[Windows, Selection | None] = {
@@ -94,17 +104,15 @@ class Replay:
         self.tasks = tuple(sorted(tasks))
         chunks = {task: float(np.median(steps[task])) / policy.horizon if steps[task] else 0.0
                   for task in self.tasks}
-        everything = self.sampler(Feed('all', engine.world_size))
-        self._check_seen(everything)
-        human = self._human(everything.table)
-        self.facts = Facts(chunks, human, td)
+        self._check_seen(self.sampler(Feed('all', engine.world_size)))
+        self.facts = Facts(chunks, {kind: self._count(kind) for kind in get_args(Human)}, td)
 
-    @staticmethod
-    def _human(table: AnchorTable) -> dict[Human, int]:
-        """Count windows that can be drawn of humans: of any episode, and of successful ones."""
-        windows = np.diff(table.ends, prepend=0) * (table.source == TELEOP)
-        succeeded = table.outcome[table.episode] == SUCCESS
-        return {'corrections': int(windows.sum()), 'rescues': int(windows[succeeded].sum())}
+    def _count(self, kind: Human) -> int:
+        """Count windows of humans that can be drawn."""
+        try:
+            return len(self.sampler(Feed(kind, self.engine.world_size)))
+        except EmptyError:
+            return 0
 
     def _check_seen(self, sampler: WindowSampler) -> None:
         """Refuse observations of another layout than the policy's, before it looks at any."""
@@ -147,7 +155,7 @@ class Replay:
                 seed=self._seed(feed.windows), rank=self.engine.rank, world_size=ranks)
             found = WindowSampler(
                 self.snapshot, config, n_steps, select=_SELECT[feed.windows],
-                previous=self.latest.get(feed.windows))
+                previous=self.latest.get(feed.windows, self.latest.get('all')))
             self._samplers[key] = self.latest[feed.windows] = found
         return self._samplers[key]
 

@@ -13,7 +13,8 @@ from lwd_policy.policy import FlowPolicy
 from lwd_policy.runtime import RuntimeConfig
 
 Human = Literal['corrections', 'rescues']
-"""corrections: what humans did in any episode. rescues: in those that succeeded."""
+"""corrections: what humans did in any episode. rescues: in those that succeeded, from 2 s after
+they took over, when they have backed out of what was wrong."""
 Windows = Literal['all', 'good', 'corrections', 'rescues']
 """all: every window. good: successful demonstrations, and what a policy did in episodes that
 succeeded, after the last correction. And what humans did."""

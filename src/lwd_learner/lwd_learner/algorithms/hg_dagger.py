@@ -34,7 +34,8 @@ class HgDaggerConfig:
     corrections: float = 0.5
     """Part of an online batch that are corrections, once there are any."""
     learn_from: Human = 'rescues'
-    """Which these are: those of episodes that succeeded, or all (corrections), as published."""
+    """Which these are: of episodes that succeeded, from when the human had backed out of what was
+    wrong, or all (corrections), as published."""
     optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(
         rate=3e-3, warmup=200, decay_to=0.02))
     online_optimiser: OptimiserConfig = field(

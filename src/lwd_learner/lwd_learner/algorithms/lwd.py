@@ -55,8 +55,7 @@ class LwdConfig:
     refresh_updates: int = 120
     """Of the reference, in each round online, if it is refreshed."""
     refresh_on: Human = 'rescues'
-    """What of humans it is refreshed on: what they did in episodes that succeeded, or all
-    (corrections)."""
+    """What of humans it is refreshed on; see hg_dagger.learn_from."""
     batch_size: int = 256
     """Windows of a critic's update, and of behaviour cloning."""
     actor_batch_size: int = 96
