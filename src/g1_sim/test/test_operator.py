@@ -7,6 +7,7 @@ from g1_description.joints import GRIPPER_INDICES
 from g1_sim import tasks
 from g1_sim.errors import SceneError
 from g1_sim.experts import expert_for
+from g1_sim.experts.flaws import Flaws
 from g1_sim.operator import RATE, Operator, OperatorConfig, Reason
 from g1_sim.world import World
 
@@ -56,6 +57,31 @@ def test_a_hand_that_closed_before_an_item_is_seen_long_before_the_policy_is_stu
     # The grippers need a quarter of a second until they count as closed.
     assert 0.7 < taken - shut < 1.6
     assert reason is Reason.STUCK
+
+
+def run_with(flaws, seed):
+    """Let a flawed expert work; returns the verdict, and why and at which tilt he took over."""
+    world, judge, operator = begin('restock', seed)
+    expert, taken = expert_for(world, flaws), []
+    tilt = 0.0
+    while not (verdict := judge.update()).terminal:
+        corrected = operator.watch(verdict)
+        if operator.interventions > len(taken):
+            taken.append((operator.reason, tilt))
+        step(world, expert.act() if corrected is None else corrected)
+        upright = world.body_rotation(world.scene.facts['target'])[2, 2]
+        tilt = max(tilt, float(np.arccos(min(upright, 1.0))))
+    return verdict, taken
+
+
+@pytest.mark.parametrize('seed', [0, 1, 2, 3])
+@pytest.mark.parametrize('off', [-0.045, 0.045])
+def test_a_finger_that_is_about_to_knock_over_an_item_is_foreseen_in_time(seed, off):
+    verdict, taken = run_with(Flaws(grasp_offset=(off, 0.0, 0.0)), seed)
+    reason, tilt = taken[0]
+    assert reason is Reason.UNSAFE
+    assert tilt < np.radians(30.0)
+    assert verdict.reward == 1.0
 
 
 def test_a_fist_away_from_all_items_is_no_grasp():

@@ -5,13 +5,24 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from episodes import write_episode
 from small import CONFIG
 
+from lwd_data.replay.catalogue import Catalogue
 from lwd_learner.algorithms.base import Facts
 from lwd_learner.algorithms.hg_dagger import HgDagger, HgDaggerConfig
 from lwd_learner.algorithms.lwd import Lwd, LwdConfig
 from lwd_learner.algorithms.sft import Sft, SftConfig
-from lwd_learner.data import POLICY, SUCCESS, TELEOP, Replay, _corrections, _good, _rescues
+from lwd_learner.data import (
+    POLICY,
+    SUCCESS,
+    TELEOP,
+    UNDOING,
+    Replay,
+    _corrections,
+    _good,
+    _rescues,
+)
 from lwd_learner.engine import Engine, EngineConfig
 from lwd_learner.errors import ConfigError
 from lwd_learner.td import TdConfig
@@ -45,17 +56,36 @@ def test_of_a_failure_only_the_corrections_are_imitated_by_those_who_ask_for_the
     assert not _rescues(failure).any()
 
 
-def test_a_rescue_is_a_correction_of_an_episode_that_succeeded():
-    success = SimpleNamespace(outcome=SUCCESS, chunk_id=CHUNK, source=SOURCE)
-    assert _rescues(success).tolist() == (SOURCE == TELEOP).tolist()
+def test_a_rescue_is_what_led_to_a_success_after_the_human_had_backed_out():
+    source = np.repeat([POLICY, TELEOP, POLICY, TELEOP, POLICY, TELEOP],
+                       [5, UNDOING + 3, 4, UNDOING, 1, UNDOING + 1])
+    success = SimpleNamespace(outcome=SUCCESS, chunk_id=np.zeros(len(source)), source=source)
+    first, last = 5 + UNDOING, len(source) - 1
+    assert np.flatnonzero(_rescues(success)).tolist() == [*range(first, first + 3), last]
 
 
-def test_of_humans_only_windows_that_can_be_drawn_are_counted():
-    # Three stretches of two episodes, the first of which succeeded: 4, 6 and 5 windows.
-    table = SimpleNamespace(
-        ends=np.array([4, 10, 15]), source=np.array([TELEOP, POLICY, TELEOP]),
-        episode=np.array([0, 0, 1]), outcome=np.array([SUCCESS, SUCCESS + 1]))
-    assert Replay._human(table) == {'corrections': 9, 'rescues': 4}
+def test_a_human_who_was_in_control_from_the_start_is_imitated_after_the_same_time():
+    source = np.full(UNDOING + 2, TELEOP)
+    shown = SimpleNamespace(outcome=SUCCESS, chunk_id=np.zeros(len(source)), source=source)
+    assert np.flatnonzero(_rescues(shown)).tolist() == [UNDOING, UNDOING + 1]
+
+
+def test_of_humans_only_windows_that_can_be_drawn_are_counted(tmp_path):
+    horizon, engine = CONFIG.policy.horizon, Engine(CONFIG.engine)
+
+    def human(**outcome):
+        # Taken over at 20 for 100 steps: a window is a chunk long.
+        name = f'episode{len(list(tmp_path.iterdir()))}'
+        write_episode(tmp_path / name, steps=140, segment_seconds=1.0,
+                      source={20: TELEOP, 120: POLICY}, **outcome)
+        with Catalogue(tmp_path / 'store') as catalogue:
+            catalogue.add_folder(tmp_path / name, origin='online')
+            snapshot = catalogue.snapshot()
+        return Replay(snapshot, CONFIG.policy, engine, TdConfig()).facts.human
+
+    whole = 100 - horizon + 1
+    assert human(label='failure', terminal=SUCCESS + 1) == {'corrections': whole, 'rescues': 0}
+    assert human() == {'corrections': 2 * whole, 'rescues': whole - UNDOING}
 
 
 @pytest.mark.parametrize(('human', 'fed'), [
