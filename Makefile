@@ -8,7 +8,7 @@ help:  ## list the targets
 setup:  ## prepare this machine: packages, virtual environment, build
 	@tools/setup.sh
 
-demo: setup  ## a simulated fleet that learns while it is deployed: make demo [ROBOTS=2] [MINUTES=9] [TASKS=...]
+demo: setup  ## a simulated fleet that learns while it is deployed: make demo [ROBOTS=2] [MINUTES=10] [TASKS=...]
 	@./lwd demo $(if $(ROBOTS),--robots $(ROBOTS)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(TASKS),--tasks $(TASKS)) $(ARGS)
 
 test: setup  ## run all tests

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PATIENCE = 240.0
 NEW = ['--robots', '1', '--tasks', 'restock', '--episodes', '2', '--pool-hours', '0.02',
        '--policy', str(ROOT / 'policies' / 'default' / 'policy'),
-       'learner.learner.first_windows=50', 'learner.learner.train.sft.online_updates=5']
+       'learner.learner.first_windows=50', 'learner.learner.train.hg_dagger.online_updates=5']
 
 
 def demo(*words):

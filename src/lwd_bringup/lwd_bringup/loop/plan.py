@@ -24,7 +24,7 @@ class LoopPlan:
     """A run of the loop."""
 
     robots: int = 2
-    minutes: float = 9.0
+    minutes: float = 10.0
     """How long the fleet deploys and learns."""
     tasks: tuple[str, ...] = ('restock', 'correct', 'cooler')
     policy: str = 'policies/default/policy'
@@ -35,7 +35,7 @@ class LoopPlan:
     """Of each task, in each of the two evaluations."""
     split: str = 'test'
     """Of the evaluation's scenes; tune while settings are chosen."""
-    pool_hours: float = 0.6
+    pool_hours: float = 0.4
     """Of offline episodes to learn from as well, robot time; 0 for none."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Of `lwd config fleet`, that replace its defaults."""
