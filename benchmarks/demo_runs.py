@@ -45,6 +45,8 @@ class Run:
             '--dir', str(self.folder), *self.words]
         command = [sys.executable, '-m', 'lwd_bringup.cli', 'demo', '--port', '0', *words]
         began = time.monotonic()
+        # No demo goes on behind a benchmark that was stopped.
+        before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
         process = subprocess.Popen(command)
         try:
             while process.poll() is None:
@@ -52,9 +54,11 @@ class Run:
                     self.first_swap = time.monotonic() - began
                 time.sleep(_LOOK_SECONDS)
         except BaseException:
-            process.send_signal(signal.SIGINT)
+            process.terminate()
             process.wait(60)
             raise
+        finally:
+            signal.signal(signal.SIGTERM, before)
         if process.returncode:
             raise subprocess.CalledProcessError(process.returncode, command)
 

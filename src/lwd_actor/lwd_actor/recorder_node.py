@@ -28,7 +28,7 @@ from lwd_actor.recording.spool import INTERRUPTED, Spool, default_spool
 from lwd_actor.recording.state import EpisodeState, Label, Verdict, verdict
 from lwd_actor.recording.streams import Stream, streams
 from lwd_actor.session import Act, Session, Wish
-from lwd_msgs.msg import ControlStep, Episode
+from lwd_msgs.msg import ControlStep, Episode, ExecutedCommand
 from lwd_msgs.srv import EndEpisode, LabelEpisode, Reset, SetTask, StartEpisode
 from lwd_ros.diagnostics import Diagnostics, Health
 from lwd_ros.errors import ParameterError
@@ -243,10 +243,19 @@ class RecorderNode(Node):
             return why
         if self.episodes.robot.task is None:
             return 'the robot does not say its task; auto is for simulated robots only'
-        if self._step is None or deserialize_message(self._step, ControlStep).source not in (
-                ControlStep.SOURCE_POLICY, ControlStep.SOURCE_EXPERT, ControlStep.SOURCE_TELEOP):
+        if not (self._somebody_drives() or self._faulted()):
             return 'nobody drives the robot yet'
         return ''
+
+    def _somebody_drives(self) -> bool:
+        return self._step is not None and deserialize_message(self._step, ControlStep).source in (
+            ControlStep.SOURCE_POLICY, ControlStep.SOURCE_EXPERT, ControlStep.SOURCE_TELEOP)
+
+    def _faulted(self) -> bool:
+        """Whether nobody drives because of a fault: the next episode's reset clears it."""
+        newest = self.episodes.robot.newest('executed_command')
+        return newest is not None and deserialize_message(
+            newest.data, ExecutedCommand).hold_reason == ExecutedCommand.HOLD_FAULT
 
     def _health(self) -> Health:
         return health(

@@ -160,3 +160,20 @@ def test_settings_that_cannot_be_right_are_refused(ros_domain, tmp_path, paramet
                 for name, value in {'spool': str(tmp_path), **parameters}.items()])
     finally:
         rclpy.try_shutdown()
+
+
+def test_a_session_goes_on_after_a_fault(ros_domain, tmp_path):
+    """While a fault is latched no policy drives, and only the next episode's reset clears it."""
+    station = Station(ros_domain)
+    states = station.graph.listen(Episode, 'episode', LATCHED)
+    recorder = station.graph.add(
+        RecorderNode, spool=str(tmp_path), lockstep=True, cameras=[''], min_free_gb=0.0,
+        auto=True)
+    try:
+        station.until(lambda: recorder.session.reason == 'nobody drives the robot yet', 'a wait')
+        assert not states
+        station.driver._thread.loop.filter.fault('an arm is blocked')
+        station.until(lambda: any(state.first_tick for state in states[:]), 'an episode')
+        assert not station.driver._thread.loop.filter.faulted
+    finally:
+        station.graph.close()
