@@ -11,6 +11,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from g1_description.cameras import CAMERAS
 from g1_description.mjcf import SCENE_CONTYPE, add_robot, base_spec
 
 Array = NDArray[np.float64]
@@ -21,6 +22,8 @@ Phrasing = Literal['train', 'held_out']
 PHRASINGS: tuple[Phrasing, ...] = ('train', 'held_out')
 
 _ROBOT_AND_SCENE = 3
+_TURNED, _MOVED = 0.012, 0.003
+"""How far cameras are turned, rad an axis, and moved, m an axis: standard deviations."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,33 @@ def room(*, light: float = 1.0) -> mujoco.MjSpec:
             diffuse=[0.45 * light] * 3, specular=[0.1] * 3)
     add_robot(spec)
     return spec
+
+
+def draw_room(rng: np.random.Generator, *, shifted: bool) -> mujoco.MjSpec:
+    """Return a room in the light of a distribution; where it is shifted, cameras have moved, too.
+
+    They no longer look exactly where the robot's description says.
+
+    Args:
+        rng: Of the scene; one number is drawn from it.
+        shifted: Whether the scene is of the shifted distribution.
+    """
+    spec = room(light=rng.uniform(0.5, 0.8) if shifted else rng.uniform(0.85, 1.15))
+    if shifted:
+        knocks = rng.spawn(1)[0]
+        for camera in CAMERAS:
+            seen = spec.camera(camera.name)
+            turn, quaternion = np.empty(4), np.empty(4)
+            mujoco.mju_axisAngle2Quat(turn, *_axis_angle(knocks.normal(0.0, _TURNED, 3)))
+            mujoco.mju_mulQuat(quaternion, seen.quat, turn)
+            seen.quat = quaternion
+            seen.pos = seen.pos + knocks.normal(0.0, _MOVED, 3)
+    return spec
+
+
+def _axis_angle(rotation: Array) -> tuple[Array, float]:
+    angle = float(np.linalg.norm(rotation))
+    return rotation / angle, angle
 
 
 def graspable(friction: float) -> dict[str, Any]:

@@ -91,3 +91,21 @@ def test_an_episode_times_out_without_reward(name):
     assert (verdict.terminal, verdict.reward) == (Terminal.TIMEOUT, 0.0)
     assert world.time == pytest.approx(limit, abs=1 / 30)
     assert f'{limit:g} s' in verdict.detail
+
+
+def looks(name, seed, distribution):
+    """Return where the cameras are and look in their links, (cameras, 7)."""
+    model = World(tasks.get(name).scene(seed, distribution)).model
+    return np.hstack([model.cam_pos, model.cam_quat])
+
+
+@every_task
+def test_cameras_have_moved_a_little_in_deployment(name):
+    trained = looks(name, 0, 'train')
+    assert np.array_equal(trained, looks(name, 1, 'train'))
+    moved = np.array([looks(name, seed, 'deploy') - trained for seed in range(4)])
+    assert np.all(np.any(moved != 0.0, axis=2))
+    assert np.max(np.abs(moved[..., :3])) < 0.02
+    # Half the angle each: within 5 degrees.
+    assert np.max(np.abs(moved[..., 3:])) < np.radians(2.5)
+    assert np.array_equal(looks(name, 3, 'deploy') - trained, moved[3])

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections import defaultdict
 from typing import Any, get_args
 
@@ -24,6 +25,8 @@ from lwd_policy.config import PolicyConfig
 
 POLICY, TELEOP = int(ControlStep.SOURCE_POLICY), int(ControlStep.SOURCE_TELEOP)
 SUCCESS = int(Reward.TERMINAL_SUCCESS)
+HELD_OUT_EVERY = 20
+"""Of so many episodes one is held out from critics."""
 UNDOING = 60
 """Control steps that it takes a human who has taken over to back out: 2 s."""
 
@@ -63,8 +66,19 @@ def _rescues(columns: EpisodeColumns) -> NDArray[np.bool_]:
     return by_human & (columns.outcome == SUCCESS) & (steps - last_other > UNDOING)
 
 
+def _held_out(columns: EpisodeColumns) -> NDArray[np.bool_]:
+    """One episode in twenty, always the same ones: critics learn the others by heart."""
+    out = zlib.crc32(columns.record.name.encode()) % HELD_OUT_EVERY == 0
+    return np.full(len(columns.source), out)
+
+
+def _seen(columns: EpisodeColumns) -> NDArray[np.bool_]:
+    return ~_held_out(columns)
+
+
 _SELECT: dict[Windows, Selection | None] = {
-    'all': None, 'good': _good, 'corrections': _corrections, 'rescues': _rescues}
+    'all': None, 'good': _good, 'corrections': _corrections, 'rescues': _rescues, 'seen': _seen,
+    'held_out': _held_out}
 
 
 class Replay:
@@ -105,10 +119,11 @@ class Replay:
         chunks = {task: float(np.median(steps[task])) / policy.horizon if steps[task] else 0.0
                   for task in self.tasks}
         self._check_seen(self.sampler(Feed('all', engine.world_size)))
-        self.facts = Facts(chunks, {kind: self._count(kind) for kind in get_args(Human)}, td)
+        human = {kind: self._count(kind) for kind in get_args(Human)}
+        self.facts = Facts(chunks, human, td, self._count('held_out'))
 
-    def _count(self, kind: Human) -> int:
-        """Count windows of humans that can be drawn."""
+    def _count(self, kind: Windows) -> int:
+        """Count windows that can be drawn."""
         try:
             return len(self.sampler(Feed(kind, self.engine.world_size)))
         except EmptyError:

@@ -17,6 +17,7 @@ from matplotlib import pyplot as plt
 _PANELS = (
     ('losses', ('loss/',)), ('what V and Q say', (
         'value/mean', 'value/q', 'value/target', 'value/bootstrap')),
+    ("Q's error, seen and held out", ('error/',)),
     ('tau and entropy', ('value/tau', 'value/tau_min', 'value/tau_max', 'value/entropy')),
     ('KL from the reference, nats', ('actor/kl',)), ('lambda', ('actor/lambda',)),
     ('norms', ('grad/', 'actor/adjoint', 'actor/q_gradient')))
@@ -31,7 +32,7 @@ def draw_curves(rows: Sequence[Mapping[str, Any]], file: Path) -> None:
     lines = [row for row in rows if any(key.startswith('loss/') for key in row)]
     if not lines:
         raise DataError('the run has no metrics yet; let it make some updates first')
-    figure, axes = plt.subplots(2, 3, figsize=(13, 6.5), constrained_layout=True)
+    figure, axes = plt.subplots(2, 4, figsize=(17, 6.5), constrained_layout=True)
     names = sorted({key for row in lines for key in row})
     for axis, (title, wanted) in zip(axes.flat, _PANELS):
         for name in names:

@@ -23,8 +23,8 @@ from lwd_learner.errors import ConfigError, DataError
 
 GAMMA = 0.9999
 """Per control step; the paper's."""
-TIMEOUT = 3
-"""Reward.TERMINAL_TIMEOUT."""
+SUCCESS, TIMEOUT = 1, 3
+"""Reward.TERMINAL_*."""
 
 Stage = Literal['offline', 'online']
 
@@ -112,3 +112,14 @@ def returns(batch: Batch, config: TdConfig) -> Returns:
     discount = np.where(goes_on, config.gamma ** batch.span.astype(np.float64), 0.0)
     return Returns(torch.from_numpy(reward.astype(np.float32)),
                    torch.from_numpy(discount.astype(np.float32)))
+
+
+def outcomes(batch: Batch, config: TdConfig) -> Tensor:
+    """Return what came of each window's episode, (B,): discounted success, or 0.
+
+    NaN where it is not known yet. That is the return of whoever acted, by Monte Carlo; a Q that
+    knows of better actions may rightly be above it.
+    """
+    success = config.gamma ** batch.to_end.astype(np.float64)
+    found = np.where(batch.outcome == SUCCESS, success, np.where(batch.outcome, 0.0, np.nan))
+    return torch.from_numpy(found.astype(np.float32))

@@ -18,6 +18,7 @@ from small import CONFIG, VALUE, Replay
 
 from lwd_learner.algorithms.recap import BAD, GOOD
 from lwd_learner.engine import Engine
+from lwd_learner.metrics import FILE, read
 from lwd_learner.optimise import OptimiserConfig
 from lwd_learner.trainer import Trainer
 from lwd_learner.training import make_algorithm
@@ -69,13 +70,44 @@ def _settings(name, **value):
                    sft=replace(CONFIG.sft, updates=250, batch_size=64, optimiser=FAST))
 
 
-def _trained(folder, config):
+def _trained(folder, config, replay=None):
     torch.set_num_threads(1)
     algorithm = make_algorithm(config, Engine(config.engine))
     trainer = Trainer(algorithm, Engine(config.engine), config.trainer, folder)
-    trainer.run(SidesReplay(), 'offline')
+    trainer.run(replay or SidesReplay(), 'offline')
     trainer.close()
     return algorithm
+
+
+@dataclass
+class HeldOutReplay(SidesReplay):
+    """Of held-out episodes the outcome has nothing to do with the side."""
+
+    @property
+    def facts(self):
+        return replace(super().facts, held_out=100)
+
+    def sampler(self, feed):
+        if feed.windows != 'held_out':
+            return Sides(feed)
+
+        class Chance(Sides):
+            def batch(self, step):
+                batch = super().batch(step)
+                rng = np.random.default_rng(step)
+                return replace(batch, outcome=rng.permutation(batch.outcome))
+        return Chance(feed)
+
+
+def test_the_critics_error_is_seen_where_it_was_not_trained(tmp_path):
+    config = _settings('lwd')
+    config = replace(config, lwd=replace(config.lwd, actor_updates=1))
+    _trained(tmp_path, config, HeldOutReplay())
+    last = [row for row in read(tmp_path / FILE) if 'error/held_out' in row][-1]
+    assert last['error/variance_seen'] == pytest.approx(0.25, abs=0.03)
+    assert last['error/seen'] < 0.05
+    # It is sure of what is chance here: further off than one that knows nothing.
+    assert last['error/held_out'] > 1.2 * last['error/variance_held_out']
 
 
 def _plus(policy, runtime):

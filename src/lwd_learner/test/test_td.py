@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from batches import make_batch
 
 from lwd_learner.errors import ConfigError, DataError
-from lwd_learner.td import TdConfig, returns
+from lwd_learner.td import TdConfig, outcomes, returns
 
 SUCCESS, FAILURE, TIMEOUT = 1, 2, 3
 
@@ -46,6 +48,14 @@ def test_rewards_within_the_window_add_up():
     batch.rewards[0, 3], batch.rewards[0, 50] = 0.5, 0.25
     found = returns(batch, TdConfig(gamma=0.9))
     assert float(found.reward) == pytest.approx(0.5 * 0.9**3 + 0.25 * 0.9**50, rel=1e-5)
+
+
+def test_what_came_of_an_episode_is_its_discounted_success_or_not_known_yet():
+    batch = make_batch(span=[30] * 4, end=[0] * 4, rewards=30)
+    batch = replace(batch, outcome=np.array([SUCCESS, FAILURE, TIMEOUT, 0], np.uint8),
+                    to_end=np.array([100, 100, 100, 100]))
+    np.testing.assert_allclose(
+        outcomes(batch, TdConfig(gamma=0.99)), [0.99**100, 0.0, 0.0, np.nan], rtol=1e-6)
 
 
 def test_n_depends_on_task_length_and_stage():

@@ -14,6 +14,7 @@ from lwd_learner.algorithms.hg_dagger import HgDagger, HgDaggerConfig
 from lwd_learner.algorithms.lwd import Lwd, LwdConfig
 from lwd_learner.algorithms.sft import Sft, SftConfig
 from lwd_learner.data import (
+    HELD_OUT_EVERY,
     POLICY,
     SUCCESS,
     TELEOP,
@@ -21,7 +22,9 @@ from lwd_learner.data import (
     Replay,
     _corrections,
     _good,
+    _held_out,
     _rescues,
+    _seen,
 )
 from lwd_learner.engine import Engine, EngineConfig
 from lwd_learner.errors import ConfigError
@@ -86,6 +89,30 @@ def test_of_humans_only_windows_that_can_be_drawn_are_counted(tmp_path):
     whole = 100 - horizon + 1
     assert human(label='failure', terminal=SUCCESS + 1) == {'corrections': whole, 'rescues': 0}
     assert human() == {'corrections': 2 * whole, 'rescues': whole - UNDOING}
+
+
+def named(name):
+    return SimpleNamespace(record=SimpleNamespace(name=name), source=SOURCE)
+
+
+def test_one_episode_in_twenty_is_held_out_whole_and_always_the_same():
+    held = [_held_out(named(f'episode-{number}')) for number in range(4000)]
+    assert all(one.all() or not one.any() for one in held)
+    share = np.mean([one.all() for one in held])
+    assert share == pytest.approx(1 / HELD_OUT_EVERY, abs=0.012)
+    assert all((_seen(named(f'episode-{number}')) == ~one).all()
+               for number, one in enumerate(held))
+
+
+@pytest.mark.parametrize('held_out', [0, 7])
+def test_a_critic_is_trained_on_no_window_that_is_held_out(held_out):
+    facts = Facts({'restock': 3.0}, NOBODY, TdConfig(), held_out)
+    algorithm = Lwd(LwdConfig(), CONFIG.policy, Engine(EngineConfig(device='cpu')))
+    for stage in ('offline', 'online'):
+        for phase in algorithm.phases(stage, facts):
+            if 'all' in phase.feeds:
+                assert phase.feeds['all'].windows == ('seen' if held_out else 'all')
+                assert ('held_out' in phase.feeds) == bool(held_out)
 
 
 @pytest.mark.parametrize(('human', 'fed'), [

@@ -13,7 +13,7 @@ from g1_sim.parts.counter import METAL, Layout, add_counter, add_mark, start_pos
 from g1_sim.parts.lid import Lid, add_lid
 from g1_sim.parts.shelf import add_shelf
 from g1_sim.parts.vessel import Vessel, add_vessel
-from g1_sim.scene import Distribution, Phrasing, Scene, room
+from g1_sim.scene import Distribution, Phrasing, Scene, draw_room
 from g1_sim.tasks.base import Judge, Phrases
 from g1_sim.tasks.cocktail_judge import cocktail_judge
 from g1_sim.world import World
@@ -59,7 +59,7 @@ class Cocktail:
         rng = np.random.default_rng([seed, 1 if shifted else 0, _SEED])
         counter = rng.uniform(0.68, 0.70) + (rng.choice([-0.015, 0.015]) if shifted else 0.0)
         board = rng.uniform(0.855, 0.875)
-        spec = room(light=rng.uniform(0.5, 0.8) if shifted else rng.uniform(0.85, 1.15))
+        spec = draw_room(rng, shifted=shifted)
         top = add_counter(spec, counter, rgba=_WOOD)
         add_shelf(spec, (board,), above=0.0, rgba=_WOOD)
         layout = Layout(int(rng.integers(2)), counter)

@@ -29,7 +29,7 @@ from g1_sim.parts.counter import (
     start_posture,
 )
 from g1_sim.postures import STEEP_LIFT, STEEP_PITCH, STEEP_READY_LEFT, steep
-from g1_sim.scene import Distribution, Phrasing, Scene, room
+from g1_sim.scene import Distribution, Phrasing, Scene, draw_room
 from g1_sim.tasks.base import Judge, Phrases
 from g1_sim.tasks.stages import Stage, StagedJudge
 from g1_sim.world import World
@@ -93,7 +93,7 @@ class Cooler:
         span = _DEPLOY if shifted else _TRAIN
         rng = np.random.default_rng([seed, 1 if shifted else 0, _SEED])
         counter = rng.uniform(0.675, 0.705) + (rng.choice([-0.02, 0.02]) if shifted else 0.0)
-        spec = room(light=rng.uniform(0.5, 0.8) if shifted else rng.uniform(0.85, 1.15))
+        spec = draw_room(rng, shifted=shifted)
         top = add_counter(spec, counter, x=_COUNTER_X)
         items = _items(rng, span)
         box, (spots, yaws) = _arrange(rng, items, counter, span)

@@ -21,7 +21,7 @@ from g1_sim.parts.counter import (
 )
 from g1_sim.parts.shelf import SHELF_X, add_shelf
 from g1_sim.postures import at_shelf, inward
-from g1_sim.scene import Distribution, Phrasing, Scene, room
+from g1_sim.scene import Distribution, Phrasing, Scene, draw_room
 from g1_sim.tasks.base import Judge, Phrases
 from g1_sim.tasks.stages import Stage, StagedJudge
 from g1_sim.world import World
@@ -92,7 +92,7 @@ class Correct:
         counter = rng.uniform(0.675, 0.705) + (rng.choice([-0.02, 0.02]) if shifted else 0.0)
         lower = rng.uniform(0.845, 0.855) if shifted else rng.uniform(0.855, 0.875)
         upper = lower + (rng.uniform(0.215, 0.23) if shifted else rng.uniform(0.19, 0.21))
-        spec = room(light=rng.uniform(0.5, 0.8) if shifted else rng.uniform(0.85, 1.15))
+        spec = draw_room(rng, shifted=shifted)
         top = add_counter(spec, counter)
         side = int(rng.integers(2))
         level = int(rng.integers(2))

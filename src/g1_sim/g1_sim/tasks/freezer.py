@@ -13,7 +13,7 @@ from g1_sim.items import Item, ItemSpan, Kind, add_item, draw_looks
 from g1_sim.parts.counter import METAL, add_counter, standing, start_posture
 from g1_sim.parts.door import Door, add_door
 from g1_sim.postures import inward
-from g1_sim.scene import Distribution, Phrasing, Scene, add_fixture, room
+from g1_sim.scene import Distribution, Phrasing, Scene, add_fixture, draw_room
 from g1_sim.tasks.base import Judge, Phrases
 from g1_sim.tasks.stages import Stage, StagedJudge
 from g1_sim.world import World
@@ -59,7 +59,7 @@ class Freezer:
         shifted = distribution == 'deploy'
         rng = np.random.default_rng([seed, 1 if shifted else 0, _KEY])
         counter = rng.uniform(0.675, 0.705) + (rng.choice([-0.02, 0.02]) if shifted else 0.0)
-        spec = room(light=rng.uniform(0.5, 0.8) if shifted else rng.uniform(0.85, 1.15))
+        spec = draw_room(rng, shifted=shifted)
         top = add_counter(spec, counter)
         door = _draw_door(rng, shifted=shifted)
         inside = _add_cabinet(spec, door)

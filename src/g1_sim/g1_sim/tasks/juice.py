@@ -16,7 +16,7 @@ from g1_sim.parts.counter import Layout, add_counter, add_mark, start_posture
 from g1_sim.parts.lid import Lid, add_lid
 from g1_sim.parts.pot import Pot, add_pot
 from g1_sim.parts.vessel import add_vessel
-from g1_sim.scene import Distribution, Phrasing, Scene, room
+from g1_sim.scene import Distribution, Phrasing, Scene, draw_room
 from g1_sim.tasks.base import Judge, Phrases
 from g1_sim.tasks.pouring import Pouring, PouringJudge
 from g1_sim.tasks.serving import (
@@ -97,7 +97,7 @@ class Juice:
         rng = np.random.default_rng([seed, 1 if shifted else 0, _CONSTANT])
         top = rng.uniform(0.68, 0.70) + (rng.choice([-0.018, 0.012]) if shifted else 0.0)
         friction = rng.uniform(0.45, 0.6) if shifted else rng.uniform(0.7, 0.9)
-        spec = room(light=rng.uniform(0.5, 0.8) if shifted else rng.uniform(0.85, 1.15))
+        spec = draw_room(rng, shifted=shifted)
         layout = Layout(int(rng.integers(2)), top)
         wood = (0.45, 0.40, 0.36, 1.0) if shifted else (0.72, 0.56, 0.38, 1.0)
         counter = add_counter(spec, top, rgba=wood)

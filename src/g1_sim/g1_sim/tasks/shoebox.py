@@ -13,7 +13,7 @@ from g1_sim.parts.carton import OPEN, Carton, add_carton
 from g1_sim.parts.counter import add_counter, add_mark, standing, start_posture
 from g1_sim.parts.shoe import Shoe, add_shoe
 from g1_sim.postures import inward_from_above
-from g1_sim.scene import Distribution, Phrasing, Scene, room
+from g1_sim.scene import Distribution, Phrasing, Scene, draw_room
 from g1_sim.tasks.base import Judge, Phrases
 from g1_sim.tasks.stages import Stage, StagedJudge
 from g1_sim.world import World
@@ -66,7 +66,7 @@ class Shoebox:
         shifted = distribution == 'deploy'
         rng = np.random.default_rng([seed, 1 if shifted else 0, _KEY])
         counter = rng.uniform(0.675, 0.700) + (rng.choice([-0.015, 0.015]) if shifted else 0.0)
-        spec = room(light=rng.uniform(0.5, 0.8) if shifted else rng.uniform(0.85, 1.15))
+        spec = draw_room(rng, shifted=shifted)
         top = add_counter(spec, counter)
         carton = Carton(
             name='box', lid='lid', half_x=rng.uniform(0.108, 0.112),

@@ -15,9 +15,10 @@ from lwd_policy.runtime import RuntimeConfig
 Human = Literal['corrections', 'rescues']
 """corrections: what humans did in any episode. rescues: in those that succeeded, from 2 s after
 they took over, when they have backed out of what was wrong."""
-Windows = Literal['all', 'good', 'corrections', 'rescues']
+Windows = Literal['all', 'seen', 'held_out', 'good', 'corrections', 'rescues']
 """all: every window. good: successful demonstrations, and what a policy did in episodes that
-succeeded, after the last correction. And what humans did."""
+succeeded, after the last correction. held_out: of one episode in twenty, always the same ones;
+seen: of all others. And what humans did."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ class Facts:
     human: Mapping[Human, int]
     """Windows that a human controlled."""
     td: TdConfig
+    held_out: int = 0
+    """Windows of held-out episodes."""
 
 
 class Algorithm(Protocol):

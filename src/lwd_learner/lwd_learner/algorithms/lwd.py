@@ -26,12 +26,15 @@ from lwd_learner.engine import Engine
 from lwd_learner.errors import ConfigError
 from lwd_learner.extraction import Extractor, QamConfig
 from lwd_learner.optimise import OptimiserConfig
-from lwd_learner.td import Stage, TdConfig, returns
+from lwd_learner.td import Stage, TdConfig, outcomes, returns
 from lwd_learner.value_learning import ValueConfig, ValueLearner
 from lwd_policy.config import PolicyConfig
 from lwd_policy.critic import Critic
 from lwd_policy.policy import FlowPolicy
 from lwd_policy.runtime import RuntimeConfig
+
+_CHECK_EVERY = 10
+"""Updates between two looks at the critic's errors."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,8 @@ class LwdConfig:
     """What of humans it is refreshed on; see hg_dagger.learn_from."""
     batch_size: int = 256
     """Windows of a critic's update, and of behaviour cloning."""
+    held_out_size: int = 64
+    """Windows of episodes that the critic is not trained on, one in twenty, to measure it on."""
     actor_batch_size: int = 96
     """States of an actor's update."""
     value: ValueConfig = field(default_factory=ValueConfig)
@@ -116,25 +121,31 @@ class Lwd:
         """Return reference, critic, settle and actor offline; a round of them online."""
         config = self.config
         size = config.batch_size
+
+        def critic(n_steps: Mapping[str, int]) -> dict[str, Feed]:
+            if not facts.held_out:
+                return {'all': Feed('all', size, n_steps)}
+            return {'all': Feed('seen', size, n_steps),
+                    'held_out': Feed('held_out', config.held_out_size)}
+
         if stage == 'offline':
             long = config.td.n_steps(facts.chunks, 'offline')
             short = config.td.n_steps(facts.chunks, 'offline', settle=True)
             found = [
-                Phase('critic', config.critic_updates, {'all': Feed('all', size, long)}),
-                Phase('settle', config.settle_updates, {'all': Feed('all', size, short)}),
+                Phase('critic', config.critic_updates, critic(long)),
+                Phase('settle', config.settle_updates, critic(short)),
                 Phase('actor', config.actor_updates, {
-                    'all': Feed('all', size, short),
-                    'states': Feed('all', config.actor_batch_size)}, gated=True)]
+                    **critic(short), 'states': Feed('all', config.actor_batch_size)},
+                    gated=True)]
             if not self._has_reference:
                 found.insert(0, Phase('reference', config.reference_updates,
                                       {'good': Feed('good', size)}))
             return found
         short = config.td.n_steps(facts.chunks, 'online')
         found = [
-            Phase('online-critic', config.online_critic_updates,
-                  {'all': Feed('all', size, short)}),
+            Phase('online-critic', config.online_critic_updates, critic(short)),
             Phase('online-actor', config.online_updates, {
-                'all': Feed('all', size, short),
+                **critic(short),
                 'states': Feed('all', config.actor_batch_size, contexts=True)})]
         if config.reference == 'refreshed' and facts.human[config.refresh_on]:
             found.insert(0, Phase('refresh', config.refresh_updates, {
@@ -168,6 +179,8 @@ class Lwd:
             sample_of(batch, engine), observation_of(batch, batch.next_observation, engine),
             returned, online=phase.name.startswith('online'), generator=generator,
             what=name_of(batch, step))
+        if 'held_out' in batches and step % _CHECK_EVERY == 0:
+            found |= self._errors({'seen': batch, 'held_out': batches['held_out']})
         if 'states' in batches:
             states = batches['states']
             found |= self.extractor.update(
@@ -175,6 +188,16 @@ class Lwd:
                 observation_of(states, states.observation, engine), self._actor.optimiser,
                 generator, name_of(states, step))
             self._actor.average_moves()
+        return found
+
+    def _errors(self, batches: Mapping[str, Batch]) -> dict[str, float]:
+        """Return how far Q is from what came, where it was trained and where it was not."""
+        found = {}
+        for name, batch in batches.items():
+            error, variance = self.values.errors(
+                sample_of(batch, self.engine),
+                outcomes(batch, self.config.td).to(self.engine.device))
+            found |= {f'error/{name}': error, f'error/variance_{name}': variance}
         return found
 
     def start_from(self, policy: FlowPolicy) -> None:
