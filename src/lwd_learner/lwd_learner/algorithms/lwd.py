@@ -192,7 +192,7 @@ class Lwd:
 
     def _errors(self, batches: Mapping[str, Batch]) -> dict[str, float]:
         """Return how far Q is from what came, where it was trained and where it was not."""
-        found = {}
+        found: dict[str, float] = {}
         for name, batch in batches.items():
             error, variance = self.values.errors(
                 sample_of(batch, self.engine),
