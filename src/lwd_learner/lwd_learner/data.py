@@ -120,7 +120,8 @@ class Replay:
                   for task in self.tasks}
         self._check_seen(self.sampler(Feed('all', engine.world_size)))
         human = {kind: self._count(kind) for kind in get_args(Human)}
-        self.facts = Facts(chunks, human, td, self._count('held_out'))
+        held_out = self._count('held_out') if self._count('seen') else 0
+        self.facts = Facts(chunks, human, td, held_out)
 
     def _count(self, kind: Windows) -> int:
         """Count windows that can be drawn."""

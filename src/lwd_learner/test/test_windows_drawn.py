@@ -104,6 +104,23 @@ def test_one_episode_in_twenty_is_held_out_whole_and_always_the_same():
                for number, one in enumerate(held))
 
 
+def test_nothing_is_held_out_where_nothing_else_is_left(tmp_path):
+    kept = next(name for name in map('episode-{}'.format, range(1000))
+                if not _held_out(named(name)).any())
+    out = next(name for name in map('episode-{}'.format, range(1000))
+               if _held_out(named(name)).all())
+
+    def facts(name):
+        write_episode(tmp_path / name, steps=80, segment_seconds=1.0)
+        with Catalogue(tmp_path / 'store') as catalogue:
+            catalogue.add_folder(tmp_path / name, origin='offline')
+            snapshot = catalogue.snapshot()
+        return Replay(snapshot, CONFIG.policy, Engine(CONFIG.engine), TdConfig()).facts
+
+    assert facts(out).held_out == 0
+    assert facts(kept).held_out > 0
+
+
 @pytest.mark.parametrize('held_out', [0, 7])
 def test_a_critic_is_trained_on_no_window_that_is_held_out(held_out):
     facts = Facts({'restock': 3.0}, NOBODY, TdConfig(), held_out)
