@@ -30,6 +30,8 @@ _NEAR = 0.15
 """Between a hand and the middle of an item that it may be meant to grasp, m."""
 _FALL, _FALLING = 0.06, 0.8
 """How far something sinks that was dropped, m, and how fast, m/s."""
+_MEANT = 0.5
+"""What begins to fall so soon after the score has risen was let fall on purpose, s."""
 
 
 class Reason(enum.IntEnum):
@@ -187,7 +189,7 @@ class Operator:
         elif name in self._falling and self._world.resting(name):
             # Only now it is known what became of it: fruit is meant to fall into a press.
             self._heights[name] = height
-            if self._falling.pop(name) > self._risen_at:
+            if self._falling.pop(name) > self._risen_at + _MEANT:
                 self._fallen.add(name)
         return name in self._fallen
 
