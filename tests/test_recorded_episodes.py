@@ -185,4 +185,5 @@ def test_a_recorder_that_stands_still_for_a_while_loses_nothing(said, ros_domain
     counts = Counts(folder)
     for name in ('tick', 'control_step', 'executed_command', 'scene_features'):
         assert counts[name] == len(steps), name
-    assert counts['joint_states'] == 4 * len(steps) - 3
+    # Four a tick; those behind the last tick, before the next, may be there or not.
+    assert 0 <= counts['joint_states'] - (4 * len(steps) - 3) <= 3

@@ -14,6 +14,7 @@ from rclpy.executors import SingleThreadedExecutor
 from std_srvs.srv import Trigger
 
 from lwd_bringup.errors import BringupError
+from lwd_bringup.spin import spin_once
 from lwd_learner_bridge.errors import LineageError
 from lwd_learner_bridge.lineage import resolve
 from lwd_msgs.msg import PolicyStatus
@@ -55,7 +56,7 @@ class Robots:
         end = time.monotonic() + self._patience
         while not done() and time.monotonic() < end:
             self._follow()
-            self._executor.spin_once(timeout_sec=0.05)
+            spin_once(self._executor, 0.05)
         return done()
 
     def _follow(self) -> None:

@@ -14,6 +14,7 @@ from sensor_msgs.msg import CompressedImage, Joy
 
 from g1_driver.loop import RATE
 from lwd_bringup.errors import BringupError
+from lwd_bringup.spin import spin_once
 from lwd_msgs.msg import ControlStep, ExecutedCommand, Reward, Tick
 from lwd_msgs.srv import Reset
 from lwd_ros.convert import to_ns
@@ -147,7 +148,7 @@ class EpisodeRunner(Node):
         joy = Latest(self, Joy, 'joy') if watched else None
         until = time.monotonic() + _READY_SECONDS
         while time.monotonic() < until:
-            self._executor.spin_once(timeout_sec=0.1)
+            spin_once(self._executor, 0.1)
             driven = self._driven or not commanded
             driven = driven and (joy is None or joy.get() is not None)
             if self.ticks.received and driven and self._reset.service_is_ready():
@@ -170,7 +171,7 @@ class EpisodeRunner(Node):
         began = time.monotonic()
         self._heard = began
         while not future.done():
-            self._executor.spin_once(timeout_sec=0.1)
+            spin_once(self._executor, 0.1)
             self._check_silence()
         answer = future.result()
         if answer is None or not answer.success:
@@ -182,7 +183,7 @@ class EpisodeRunner(Node):
             self._announced[camera].clear()
         first = self.executed.received
         while (reward := self._verdict()) is None:
-            self._executor.spin_once(timeout_sec=0.1)
+            spin_once(self._executor, 0.1)
             progress(self.executed.received - first)
             self._check_silence()
         wall_seconds = time.monotonic() - began
@@ -200,7 +201,7 @@ class EpisodeRunner(Node):
         until = time.monotonic() + _LATE_SECONDS
         while time.monotonic() < until and any(
                 announced[name] - self._arrived[name] for name in announced):
-            self._executor.spin_once(timeout_sec=0.05)
+            spin_once(self._executor, 0.05)
         for name, stamps in announced.items():
             self.missing_images[name] += len(stamps - self._arrived[name])
             self._arrived[name].clear()
