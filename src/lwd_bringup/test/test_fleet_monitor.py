@@ -7,7 +7,13 @@ from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from lwd_bringup.loop.monitor import Monitor
-from lwd_msgs.msg import Episode, Intervention, PolicyManifest, PolicyStatus
+from lwd_msgs.msg import (
+    Episode,
+    Intervention,
+    PolicyManifest,
+    PolicyStatus,
+    SegmentUploaded,
+)
 
 
 @pytest.fixture
@@ -101,3 +107,9 @@ def test_each_take_over_counts_once_in_the_episode_that_it_was_in(monitor):
     _episode(monitor, 'two', ended=True)
     assert [each.interventions for each in monitor.fact.episodes] == [3, 1]
     assert monitor.fact.robots['g1_01'].interventions == 5
+
+
+def test_a_segment_that_is_announced_again_counts_once(monitor):
+    for episode, number in (('one', 0), ('one', 1), ('one', 0), ('two', 0), ('two', 0)):
+        monitor._on_segment(SegmentUploaded(episode_id=episode, segment_index=number))
+    assert monitor.fact.segments == 3

@@ -71,6 +71,8 @@ class Monitor(Node):
         self._open: dict[str, EpisodeFact] = {}
         self._take_overs: dict[str, tuple[int, int]] = {}
         """Of each robot's last one: stamp of its begin, number."""
+        self._announced: set[tuple[str, int]] = set()
+        """Segments: episode and number."""
         for name in robots:
             self._listen(name)
         self.create_subscription(
@@ -170,8 +172,11 @@ class Monitor(Node):
              if robot.version == message.version}))
 
     def _on_segment(self, message: SegmentUploaded) -> None:
-        del message
-        self.fact.segments += 1
+        # It is announced again until it is answered.
+        name = (message.episode_id, int(message.segment_index))
+        if name not in self._announced:
+            self._announced.add(name)
+            self.fact.segments += 1
 
     def _on_snapshot(self, message: String) -> None:
         """Mark the episodes that have their label in the catalogue."""
