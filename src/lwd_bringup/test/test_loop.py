@@ -107,5 +107,5 @@ def test_the_terminal_shows_who_is_in_control_and_what_has_arrived():
     console.print(render(fleet(), 10.0))
     text = console.export_text()
     for part in ('g1_01', 'teleop', 'abababab', 'cdcdcdcd', '4/7', '1.5 of 10 minutes', '10',
-                 'P50 0.50 s'):
+                 'P50 0.50 s', 'latest 3', '33% succeeded, 0% without help'):
         assert part in text

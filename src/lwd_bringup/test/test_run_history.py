@@ -104,6 +104,16 @@ def test_the_learning_curve_is_of_the_newest_episodes():
     assert (middle.low, middle.high) == wilson(WINDOW // 2, WINDOW)
 
 
+def test_what_was_taken_over_is_no_success_of_a_policy_alone():
+    episodes = [_episode(number, 'success') for number in range(WINDOW)]
+    for each in episodes[:5]:
+        each.interventions = 1
+    assert rate(episodes).value == 1.0
+    assert rate(episodes, alone=True).successes == WINDOW - 5
+    assert learning_curve(episodes)[-1].rate == 1.0
+    assert learning_curve(episodes, alone=True)[-1].rate == 1.0 - 5 / WINDOW
+
+
 def test_discarded_episodes_do_not_count():
     found = rate([_episode(0, 'success'), _episode(1, 'discard'), _episode(2, 'timeout')])
     assert (found.successes, found.episodes, found.value) == (1, 2, 0.5)

@@ -84,8 +84,12 @@ def test_a_browser_shows_the_fleet(tmp_path):
     assert '500' in text
     assert 'loss/value' in text
     assert 'g1_02 5:' in text
-    assert len(re.search(r'<polyline points="([^"]+)"', page)[1].split()) == len(
-        web_state(fact)['curve'])
+    lines = [drawn.split() for drawn in re.findall(r'<polyline points="([^"]+)"', page)]
+    state = web_state(fact)
+    assert [len(line) for line in lines] == [len(state['curve']), len(state['alone'])]
+    # The rates without help are drawn lower: upwards is towards 0 on a screen.
+    assert state['alone'][-1]['rate'] < state['curve'][-1]['rate']
+    assert float(lines[1][-1].split(',')[1]) > float(lines[0][-1].split(',')[1])
     assert '<p class="said">&lt;img src=x onerror=alert(1)&gt;</p>' in page
     # One camera of one robot; of the other it is said that there is none.
     assert re.findall(r'<img alt="([^"]+)" src="([^"?]+)', page) == [

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The learning curve of a fleet: how often its latest episodes succeeded."""
+"""The learning curve of a fleet: how often its latest episodes succeeded, and without help.
+
+What a policy does alone is to be seen in episodes that nobody took over: one that was rescued
+counts as not succeeded there.
+"""
 
 from __future__ import annotations
 
@@ -43,18 +47,31 @@ class Point:
     """How many there are: fewer than the window at the beginning."""
 
 
-def rate(episodes: Iterable[EpisodeFact]) -> Rate:
-    """Return the rate of success of episodes; discarded ones do not count."""
-    labels = [each.label for each in episodes if each.label != DISCARD]
-    successes = labels.count('success')
-    return Rate(successes, len(labels), *wilson(successes, len(labels)))
+def rate(episodes: Iterable[EpisodeFact], *, alone: bool = False) -> Rate:
+    """Return the rate of success of episodes; discarded ones do not count.
+
+    Args:
+        episodes: Finished ones.
+        alone: Whether only a success without a take-over is one.
+    """
+    kept = [each for each in episodes if each.label != DISCARD]
+    successes = sum(
+        each.label == 'success' and not (alone and each.interventions) for each in kept)
+    return Rate(successes, len(kept), *wilson(successes, len(kept)))
 
 
-def learning_curve(episodes: Sequence[EpisodeFact], window: int = WINDOW) -> list[Point]:
+def learning_curve(
+    episodes: Sequence[EpisodeFact], window: int = WINDOW, *, alone: bool = False,
+) -> list[Point]:
     """Return a point for each finished episode, of the `window` newest ones then.
 
     Intervals are Wilson's, 95 %; discarded episodes do not count. The first points, of less than
     a quarter of the window, are left out: they say nothing.
+
+    Args:
+        episodes: Finished ones, in any order.
+        window: How many make a point.
+        alone: Whether only a success without a take-over is one.
     """
     newest: deque[EpisodeFact] = deque(maxlen=window)
     points = []
@@ -63,7 +80,7 @@ def learning_curve(episodes: Sequence[EpisodeFact], window: int = WINDOW) -> lis
             continue
         newest.append(each)
         if 4 * len(newest) >= window:
-            found = rate(newest)
+            found = rate(newest, alone=alone)
             points.append(Point(
                 each.ended, found.value, found.low, found.high, found.episodes))
     return points

@@ -62,17 +62,20 @@ def success(run: Run) -> str:
     fact = run.history.fact
     if not fact.episodes:
         return note('no episode has ended yet')
-    points = learning_curve(fact.episodes)
+    alone, helped = (learning_curve(fact.episodes, alone=each) for each in (True, False))
     marks = [(min(policy.running.values()) / 60, f'policy {policy.number} runs')
              for policy in fact.policies[1:] if policy.running]
     curve = charts.lines(
-        [Line('', [(each.seconds / 60, each.rate) for each in points],
-              band=[(each.low, each.high) for each in points])],
+        [Line('with take-overs', [(each.seconds / 60, each.rate) for each in helped],
+              charts.GREY),
+         Line('without help', [(each.seconds / 60, each.rate) for each in alone],
+              band=[(each.low, each.high) for each in alone])],
         x='minutes of deployment', y='success', span=(0.0, 1.0), marks=marks, begin=0.0,
         width=1060, height=260)
     return (curve + note(
-        f'Rate of the latest {WINDOW} episodes, with its 95 % interval (Wilson); teleoperation '
-        'included. Upright lines: a new policy runs for the first time.')
+        f'Success of the latest {WINDOW} episodes: with what people did, and without help '
+        '(95 % interval, Wilson), where an episode that was taken over counts as failed. Upright '
+        'lines: a new policy runs for the first time. Below, take-overs are included.')
         + '<div class="grid2"><div><h3>By policy that began the episode</h3>'
         + _by_policy(run) + '</div><div><h3>By task</h3>' + _by_task(run) + '</div></div>')
 

@@ -7,6 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from lwd_bringup.loop.curve import WINDOW, rate
 from lwd_bringup.loop.state import FleetFact, quantile
 
 _COLOURS = {'policy': 'green', 'teleop': 'magenta', 'hold': 'yellow', 'estop': 'red'}
@@ -26,12 +27,12 @@ def render(fact: FleetFact, minutes: float) -> RenderableType:
                  'steps/s'):
         robots.add_column(name, justify='right' if name in ('swaps', 'steps/s') else 'left')
     for robot in fact.robots.values():
-        rate = robot.steps / fact.seconds if fact.seconds else 0.0
+        pace = robot.steps / fact.seconds if fact.seconds else 0.0
         robots.add_row(
             robot.name, robot.task, Text(robot.control, style=_COLOURS.get(robot.control, '')),
             robot.version[:8] + (f' <- {robot.pending[:8]}' if robot.pending else ''),
             f'{robot.successes}/{robot.episodes}', str(robot.interventions), str(robot.swaps),
-            f'{rate:.0f}')
+            f'{pace:.0f}')
     learner = fact.learner
     lines = Table(box=None, show_header=False, pad_edge=False)
     lines.add_row('learner', f'{learner.state} {learner.detail}'.strip())
@@ -41,6 +42,10 @@ def render(fact: FleetFact, minutes: float) -> RenderableType:
     lines.add_row('', ', '.join(shown))
     lines.add_row('episode up', _spread(fact.upward()))
     lines.add_row('policy down', _spread(fact.downward()))
+    newest = fact.episodes[-WINDOW:]
+    if (found := rate(newest)).episodes:
+        lines.add_row(f'latest {found.episodes}', f'{found.value:.0%} succeeded, '
+                      f'{rate(newest, alone=True).value:.0%} without help')
     lines.add_row('segments', f'{fact.segments} uploaded')
     for name, text in list(fact.warnings.items())[:3]:
         lines.add_row(name, Text(text, style='yellow', overflow='ellipsis', no_wrap=True))

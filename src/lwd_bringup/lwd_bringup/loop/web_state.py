@@ -47,10 +47,6 @@ class Shown:
 
 def web_state(fact: FleetFact) -> dict[str, Any]:
     """Return what the page shows."""
-    points = learning_curve(fact.episodes)
-    every = max(1, -(-len(points) // _POINTS))
-    # From the end: the newest point is always there.
-    points = points[::-1][::every][::-1]
     learner = asdict(fact.learner)
     learner['metrics'] = {
         name: value if math.isfinite(value) else None for name, value in
@@ -67,9 +63,17 @@ def web_state(fact: FleetFact) -> dict[str, Any]:
         'segments': fact.segments,
         'warnings': fact.warnings,
         'window': WINDOW,
-        'curve': [asdict(point) for point in points],
+        'curve': _curve(fact.episodes, alone=False),
+        'alone': _curve(fact.episodes, alone=True),
         'upward': _spread(fact.upward()),
         'downward': _spread(fact.downward())}
+
+
+def _curve(episodes: list[EpisodeFact], *, alone: bool) -> list[dict[str, Any]]:
+    points = learning_curve(episodes, alone=alone)
+    every = max(1, -(-len(points) // _POINTS))
+    # From the end: the newest point is always there.
+    return [asdict(point) for point in points[::-1][::every][::-1]]
 
 
 def _spread(values: list[float]) -> dict[str, float | None]:
