@@ -21,6 +21,9 @@ from torch import Tensor, nn
 from lwd_learner import qam
 from lwd_learner.optimise import Optimiser, OptimiserConfig, move_towards
 from lwd_policy import flow
+from lwd_policy.linear import Linear, linear
+
+Parts = tuple[Tensor, ...]
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,8 @@ def _mlp(first: int, hidden: tuple[int, ...], last: int) -> nn.Sequential:
     sizes = (first, *hidden)
     layers: list[nn.Module] = []
     for before, after in itertools.pairwise(sizes):
-        layers += [nn.Linear(before, after), nn.GELU(approximate='tanh')]
-    return nn.Sequential(*layers, nn.Linear(sizes[-1], last))
+        layers += [Linear(before, after), nn.GELU(approximate='tanh')]
+    return nn.Sequential(*layers, Linear(sizes[-1], last))
 
 
 class Field(nn.Module):
@@ -76,7 +79,7 @@ class Field(nn.Module):
 
 
 class Ensemble(nn.Module):
-    """E critics as one batched MLP, with layer norm behind each activation."""
+    """E critics, MLPs with layer norm behind each activation; their weights are kept together."""
 
     def __init__(self, sizes: Sizes) -> None:
         super().__init__()
@@ -93,14 +96,23 @@ class Ensemble(nn.Module):
 
     def forward(self, observation: Tensor, action: Tensor) -> Tensor:
         """Return (E, B)."""
-        hidden = torch.cat([observation, action], dim=-1).expand(len(self.weights[0]), -1, -1)
-        for layer, (weight, bias) in enumerate(zip(self.weights, self.biases)):
-            hidden = torch.baddbmm(bias, hidden, weight)
-            if layer < len(self.scales):
+        seen = torch.cat([observation, action], dim=-1)
+        weights, biases, scales, shifts = (
+            zip(*(one.unbind(0) for one in each))
+            for each in (self.weights, self.biases, self.scales, self.shifts))
+        return torch.stack([
+            self._one(seen, *each) for each in zip(weights, biases, scales, shifts)])
+
+    @staticmethod
+    def _one(seen: Tensor, weights: Parts, biases: Parts, scales: Parts, shifts: Parts) -> Tensor:
+        hidden = seen
+        for layer, (weight, bias) in enumerate(zip(weights, biases)):
+            hidden = linear(hidden, weight.t(), bias[0])
+            if layer < len(scales):
                 hidden = nn.functional.gelu(hidden, approximate='tanh')
-                hidden = nn.functional.layer_norm(hidden, hidden.shape[-1:], eps=1e-6)
-                hidden = hidden * self.scales[layer] + self.shifts[layer]
-        return hidden[..., 0]
+                hidden = nn.functional.layer_norm(
+                    hidden, hidden.shape[-1:], scales[layer][0], shifts[layer][0], eps=1e-6)
+        return hidden[:, 0]
 
 
 @dataclass

@@ -48,7 +48,7 @@ class Optimiser:
         self.config, self.total = config, total
         self.count = 0
         self._adam = torch.optim.AdamW(
-            self.parameters, lr=config.rate, weight_decay=config.weight_decay)
+            self.parameters, lr=config.rate, weight_decay=config.weight_decay, fused=True)
         whole_state(self._adam)
 
     def rate(self) -> float:

@@ -15,6 +15,7 @@ from lwd_policy.config import ACTION_DIM, STATE_DIM, PolicyConfig
 from lwd_policy.errors import LayoutError
 from lwd_policy.image_encoder import ImageTokens
 from lwd_policy.kinematics import HandKinematics, reach
+from lwd_policy.linear import Linear
 from lwd_policy.looks import mentioned
 from lwd_policy.normalise import Quantiles
 from lwd_policy.observation import Observation
@@ -72,8 +73,8 @@ class Backbone(nn.Module):
         self.condition = nn.Embedding(config.conditions + 1, config.context_width)
         nn.init.normal_(self.condition.weight, std=0.5)
         self.mix = nn.Sequential(
-            nn.Linear(config.context_width + query, 2 * config.context_width), nn.GELU(),
-            nn.Linear(2 * config.context_width, config.context_width))
+            Linear(config.context_width + query, 2 * config.context_width), nn.GELU(),
+            Linear(2 * config.context_width, config.context_width))
         self.identity = ''
         """Hash of weights and settings while they are known to stay as they are; see `seal`."""
         self.register_load_state_dict_post_hook(_unseal)

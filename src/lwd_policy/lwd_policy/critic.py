@@ -15,6 +15,7 @@ from lwd_policy.actions import ActionSpace
 from lwd_policy.backbone import JOINTS, Backbone
 from lwd_policy.config import PolicyConfig
 from lwd_policy.errors import ConfigError
+from lwd_policy.linear import Linear
 from lwd_policy.observation import Observation
 from lwd_policy.scene_encoder import SceneTokens, TokenPooling
 
@@ -48,13 +49,13 @@ class QHead(nn.Module):
     def __init__(self, config: CriticConfig, policy: PolicyConfig, query: int) -> None:
         super().__init__()
         width = config.width
-        self.query = nn.Sequential(nn.Linear(query, width), nn.LayerNorm(width), nn.GELU())
+        self.query = nn.Sequential(Linear(query, width), nn.LayerNorm(width), nn.GELU())
         self.pool = TokenPooling(policy.token_width, width, width)
         self.out = nn.Sequential(
-            nn.Linear(2 * width, width), nn.LayerNorm(width), nn.GELU(),
-            nn.Linear(width, width), nn.LayerNorm(width), nn.GELU(), nn.Linear(width, 1))
+            Linear(2 * width, width), nn.LayerNorm(width), nn.GELU(),
+            Linear(width, width), nn.LayerNorm(width), nn.GELU(), Linear(width, 1))
         last = self.out[-1]
-        assert isinstance(last, nn.Linear)  # noqa: S101  it is made just above
+        assert isinstance(last, Linear)  # noqa: S101  it is made just above
         nn.init.constant_(last.bias, config.start)
 
     def forward(self, tokens: Tensor, there: Tensor, query: Tensor) -> Tensor:
@@ -77,9 +78,9 @@ class Critic(nn.Module):
         self.encoding = ActionEncoding(config.encoding, policy.horizon, policy.coefficients)
         width = config.width
         self.v = nn.Sequential(
-            nn.Linear(policy.context_width, width), nn.LayerNorm(width), nn.GELU(),
-            nn.Linear(width, width), nn.LayerNorm(width), nn.GELU(),
-            nn.Linear(width, config.outputs))
+            Linear(policy.context_width, width), nn.LayerNorm(width), nn.GELU(),
+            Linear(width, width), nn.LayerNorm(width), nn.GELU(),
+            Linear(width, config.outputs))
         self.tokens: SceneTokens | None = None
         if self.encoder.scene is not None:
             self.tokens = SceneTokens(

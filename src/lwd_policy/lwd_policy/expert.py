@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from lwd_policy.config import ACTION_DIM, PolicyConfig
+from lwd_policy.linear import Linear
 
 _FREQUENCIES = 32
 _CONDITION = 128
@@ -33,7 +34,7 @@ class Modulation(nn.Module):
     def __init__(self, width: int, condition: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
-        self.out = nn.Linear(condition, 3 * width)
+        self.out = Linear(condition, 3 * width)
         nn.init.zeros_(self.out.bias)
         nn.init.normal_(self.out.weight, std=0.02)
 
@@ -52,14 +53,14 @@ class MlpExpert(nn.Module):
         super().__init__()
         width, size = config.expert_width, config.coefficients * ACTION_DIM
         self.shape = config.shape
-        self.first = nn.Linear(size + config.context_width, width)
-        self.condition = nn.Linear(config.context_width + 2 * _FREQUENCIES, _CONDITION)
+        self.first = Linear(size + config.context_width, width)
+        self.condition = Linear(config.context_width + 2 * _FREQUENCIES, _CONDITION)
         self.modulations = nn.ModuleList(
             Modulation(width, _CONDITION) for _ in range(config.expert_depth))
         self.blocks = nn.ModuleList(
-            nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, width))
+            nn.Sequential(Linear(width, width), nn.GELU(), Linear(width, width))
             for _ in range(config.expert_depth))
-        self.last = nn.Linear(width, size)
+        self.last = Linear(width, size)
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
 
@@ -81,18 +82,18 @@ class TransformerExpert(nn.Module):
         super().__init__()
         width = config.expert_width
         self.heads = config.expert_heads
-        self.first = nn.Linear(ACTION_DIM, width)
+        self.first = Linear(ACTION_DIM, width)
         self.place = nn.Parameter(torch.randn(config.coefficients, width) * 0.02)
-        self.condition = nn.Linear(config.context_width + 2 * _FREQUENCIES, width)
+        self.condition = Linear(config.context_width + 2 * _FREQUENCIES, width)
         depth = range(config.expert_depth)
         self.attention_modulations = nn.ModuleList(Modulation(width, width) for _ in depth)
-        self.project = nn.ModuleList(nn.Linear(width, 3 * width) for _ in depth)
-        self.merge = nn.ModuleList(nn.Linear(width, width) for _ in depth)
+        self.project = nn.ModuleList(Linear(width, 3 * width) for _ in depth)
+        self.merge = nn.ModuleList(Linear(width, width) for _ in depth)
         self.modulations = nn.ModuleList(Modulation(width, width) for _ in depth)
         self.blocks = nn.ModuleList(
-            nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+            nn.Sequential(Linear(width, 4 * width), nn.GELU(), Linear(4 * width, width))
             for _ in depth)
-        self.last = nn.Linear(width, ACTION_DIM)
+        self.last = Linear(width, ACTION_DIM)
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
 

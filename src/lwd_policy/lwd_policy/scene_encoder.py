@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from lwd_data.scene_layout import SceneLayout
+from lwd_policy.linear import Linear
 from lwd_policy.looks import MATCHES, named
 
 HEADS = 8
@@ -65,7 +66,7 @@ class SceneTokens(nn.Module):
         extra = points * 6 + (2 * 7 if reach else 0)
         self.groups = [group for group in layout.groups if group.name != 'hands']
         self.embed = nn.ModuleList(
-            nn.Linear(group.size + (extra if group.position is not None else 0)
+            Linear(group.size + (extra if group.position is not None else 0)
                       + (MATCHES if group.colour is not None else 0), width)
             for group in self.groups)
 
@@ -122,14 +123,14 @@ class TokenPooling(nn.Module):
     def __init__(self, width: int, query: int, out: int) -> None:
         """Build it for tokens of a width and a query of another."""
         super().__init__()
-        self.query = nn.Linear(query, width)
-        self.mix = nn.Linear(width, width)
-        self.score = nn.Linear(width, HEADS)
+        self.query = Linear(query, width)
+        self.mix = Linear(width, width)
+        self.score = Linear(width, HEADS)
         self.ask = nn.Sequential(
-            nn.Linear(query, width), nn.GELU(), nn.Linear(width, HEADS * _KEY))
+            Linear(query, width), nn.GELU(), Linear(width, HEADS * _KEY))
         self.key = nn.Sequential(
-            nn.Linear(width, width), nn.GELU(), nn.Linear(width, HEADS * _KEY))
-        self.value = nn.Linear(width, out)
+            Linear(width, width), nn.GELU(), Linear(width, HEADS * _KEY))
+        self.value = Linear(width, out)
         self.out = out
 
     def forward(self, tokens: Tensor, there: Tensor, query: Tensor) -> Tensor:

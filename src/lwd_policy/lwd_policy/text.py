@@ -15,6 +15,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from lwd_policy.linear import Linear
+
 BUCKETS = 4096
 MAX_WORDS = 32
 _GRAMS = (3, 4)
@@ -44,9 +46,9 @@ class TextEncoder(nn.Module):
         super().__init__()
         self.width = width
         self.grams = nn.EmbeddingBag(BUCKETS, width, mode='mean')
-        self.mix = nn.ModuleList(nn.Linear(3 * width, width) for _ in range(_LAYERS))
-        self.score = nn.Linear(width, _HEADS)
-        self.out = nn.Linear(_HEADS * width, width)
+        self.mix = nn.ModuleList(Linear(3 * width, width) for _ in range(_LAYERS))
+        self.score = Linear(width, _HEADS)
+        self.out = Linear(_HEADS * width, width)
         nn.init.normal_(self.grams.weight, std=0.5)
 
     def forward(self, instructions: Sequence[str]) -> Tensor:
