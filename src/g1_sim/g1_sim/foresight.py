@@ -24,7 +24,8 @@ _AHEAD, _FAR = 0.6, 0.08
 _SURE = 3
 """Control steps for which it must look like that."""
 _OUTER, _SIDE, _TIP = 0.0225, 0.0115, 0.229
-"""A finger's outer edge, half width and foremost point in its link, m: as in g1_description."""
+"""A finger's outer edge, half width and foremost point in its link, m: as in g1_description. At
+its foremost point a finger is thinner, 9 mm: what is between is the margin that people keep."""
 
 
 @dataclass
@@ -32,7 +33,7 @@ class _Finger:
     body: int
     side: int
     corners: Array
-    """Of its foremost face, (4, 3) m, in the link."""
+    """Where rays begin, (4, 3) m, in the link."""
 
 
 class Foresight:

@@ -29,16 +29,16 @@ def spin_once(executor: Spins, seconds: float) -> None:
     """
     came: list[int] = []
     before = {}
-    if threading.current_thread() is threading.main_thread():
-        for number in _NUMBERS:
-            # What is ignored, or ends the process at once, stays so.
-            if callable(handler := signal.getsignal(number)):
-                before[number] = handler
-                signal.signal(number, lambda number, _: came.append(number))
     try:
+        if threading.current_thread() is threading.main_thread():
+            for number in _NUMBERS:
+                # What is ignored, or ends the process at once, stays so.
+                if callable(handler := signal.getsignal(number)):
+                    before[number] = handler
+                    signal.signal(number, lambda number, _: came.append(number))
         executor.spin_once(timeout_sec=seconds)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    for came_first in came[:1]:
-        before[signal.Signals(came_first)](came_first, None)
+        for each in came:
+            before[signal.Signals(each)](each, None)

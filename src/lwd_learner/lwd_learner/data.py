@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import zlib
 from collections import defaultdict
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from lwd_data.replay.batch import Batch
 from lwd_data.replay.episode import EpisodeColumns
 from lwd_data.replay.sampler import SamplerConfig, WindowSampler
 from lwd_data.replay.snapshot import Snapshot
+from lwd_data.replay.table import AnchorTable
 from lwd_learner.algorithms.base import Facts, Feed, Human, Windows
 from lwd_learner.engine import Engine
 from lwd_learner.errors import DataError, NoEpisodeError
@@ -66,10 +67,13 @@ def _rescues(columns: EpisodeColumns) -> NDArray[np.bool_]:
     return by_human & (columns.outcome == SUCCESS) & (steps - last_other > UNDOING)
 
 
-def _held_out(columns: EpisodeColumns) -> NDArray[np.bool_]:
+def _is_held_out(episode: str) -> bool:
     """One episode in twenty, always the same ones: critics learn the others by heart."""
-    out = zlib.crc32(columns.record.name.encode()) % HELD_OUT_EVERY == 0
-    return np.full(len(columns.source), out)
+    return zlib.crc32(episode.encode()) % HELD_OUT_EVERY == 0
+
+
+def _held_out(columns: EpisodeColumns) -> NDArray[np.bool_]:
+    return np.full(len(columns.source), _is_held_out(columns.record.name))
 
 
 def _seen(columns: EpisodeColumns) -> NDArray[np.bool_]:
@@ -119,16 +123,32 @@ class Replay:
         chunks = {task: float(np.median(steps[task])) / policy.horizon if steps[task] else 0.0
                   for task in self.tasks}
         self._check_seen(self.sampler(Feed('all', engine.world_size)))
-        human = {kind: self._count(kind) for kind in get_args(Human)}
-        held_out = self._count('held_out') if self._count('seen') else 0
-        self.facts = Facts(chunks, human, td, held_out)
+        self.facts = Facts(chunks, self._by_humans(), td, self._held_out())
 
-    def _count(self, kind: Windows) -> int:
-        """Count windows that can be drawn."""
-        try:
-            return len(self.sampler(Feed(kind, self.engine.world_size)))
-        except EmptyError:
-            return 0
+    def _sizes(self) -> tuple[AnchorTable, NDArray[np.int64]]:
+        """Return the table of all windows, and how many each of its stretches has."""
+        table = self.sampler(Feed('all', self.engine.world_size)).table
+        return table, np.diff(table.ends, prepend=0)
+
+    def _by_humans(self) -> dict[Human, int]:
+        """Count windows of humans."""
+        table, sizes = self._sizes()
+        found: dict[Human, int] = {
+            'corrections': int(sizes[table.source == TELEOP].sum()), 'rescues': 0}
+        if found['corrections']:
+            try:
+                found['rescues'] = len(self.sampler(Feed('rescues', self.engine.world_size)))
+            except EmptyError:
+                # All of them failed, or did nothing yet but back out.
+                return found
+        return found
+
+    def _held_out(self) -> int:
+        """Count windows of held-out episodes; none are where nothing else is left."""
+        table, sizes = self._sizes()
+        names = np.array([_is_held_out(each.record.name) for each in table.episodes], dtype=bool)
+        out = names[table.episode]
+        return int(sizes[out].sum()) if sizes[~out].sum() else 0
 
     def _check_seen(self, sampler: WindowSampler) -> None:
         """Refuse observations of another layout than the policy's, before it looks at any."""

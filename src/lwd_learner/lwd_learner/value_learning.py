@@ -133,17 +133,19 @@ class ValueLearner:
         found, tau = divl.bootstrap(ahead, base, self.support, config.divl)
         return found, tau, divl.entropy(ahead)
 
-    def errors(self, sample: Sample, outcome: torch.Tensor) -> tuple[float, float]:
-        """Return Q's mean squared error, and the variance of what it should be.
+    def errors(self, sample: Sample, outcome: torch.Tensor) -> tuple[float, float] | None:
+        """Return Q's mean squared error, and the variance of what it should be, if any is known.
 
         Args:
             sample: Windows.
             outcome: (B,) what came of them; NaN where that is not known yet.
         """
+        known = self.engine.mean(outcome.isfinite().float().mean())
+        if not known:
+            return None
         actions = self.critic.actions.encode(sample.chunk, sample.observation.sent)
         with torch.no_grad(), self.engine.autocast():
             q = pessimistic(self.target.qs(self.target.state(sample.observation), actions))
-        known = max(self.engine.mean(outcome.isfinite().float().mean()), 1e-6)
 
         def mean(values: torch.Tensor) -> float:
             return self.engine.mean(values.nan_to_num(0.0).mean()) / known

@@ -110,6 +110,27 @@ def test_the_critics_error_is_seen_where_it_was_not_trained(tmp_path):
     assert last['error/held_out'] > 1.2 * last['error/variance_held_out']
 
 
+@dataclass
+class UnfinishedReplay(HeldOutReplay):
+    """No held-out episode is over yet."""
+
+    def sampler(self, feed):
+        class Running(Sides):
+            def batch(self, step):
+                batch = super().batch(step)
+                return replace(batch, outcome=np.zeros_like(batch.outcome))
+        return Running(feed) if feed.windows == 'held_out' else Sides(feed)
+
+
+def test_no_error_is_told_where_no_outcome_is_known(tmp_path):
+    config = _settings('lwd')
+    config = replace(config, lwd=replace(config.lwd, actor_updates=1))
+    _trained(tmp_path, config, UnfinishedReplay())
+    rows = read(tmp_path / FILE)
+    assert any('error/seen' in row for row in rows)
+    assert not any('error/held_out' in row for row in rows)
+
+
 def _plus(policy, runtime):
     """Return the share of chunks that lead to the good side."""
     batch = Sides(SimpleNamespace(batch_size=200)).batch(12345)

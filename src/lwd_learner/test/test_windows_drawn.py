@@ -166,3 +166,20 @@ def test_the_fleets_part_of_a_batch_is_a_setting():
     assert [feed.online_ratio for feed in phase.feeds.values()] == [0.25]
     with pytest.raises(ConfigError, match=r'online_ratio is 1\.5'):
         SftConfig(online_ratio=1.5)
+
+
+@pytest.mark.parametrize(('part', 'feeds'), [
+    (0.0, {'good': 32}), (0.75, {'good': 8, 'rescues': 24}), (1.0, {'rescues': 32})])
+def test_any_part_of_a_batch_may_be_corrections(part, feeds):
+    config = HgDaggerConfig(batch_size=32, corrections=part)
+    algorithm = HgDagger(config, CONFIG.policy, Engine(EngineConfig(device='cpu')))
+    facts = Facts({}, {'corrections': 9, 'rescues': 5}, TdConfig())
+    (phase,) = algorithm.phases('online', facts)
+    assert {name: feed.batch_size for name, feed in phase.feeds.items()} == feeds
+    (phase,) = algorithm.phases('online', Facts({}, NOBODY, TdConfig()))
+    assert {name: feed.batch_size for name, feed in phase.feeds.items()} == {'good': 32}
+
+
+def test_no_more_than_all_of_a_batch_can_be_corrections():
+    with pytest.raises(ConfigError, match=r'corrections is 1\.2; it must be from 0 to 1'):
+        HgDaggerConfig(corrections=1.2)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """HG-DAgger: imitation with the human's corrections added as they come in (Kelly et al. 2019).
 
-Offline it is behaviour cloning; online every batch is half demonstrations and successes, half
-corrections.
+Offline it is behaviour cloning; online a part of every batch are corrections, and the rest
+demonstrations: those of the offline data, or where there are none what succeeded online.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from lwd_data.replay.batch import Batch
 from lwd_learner.algorithms.base import Facts, Feed, Human, Phase
 from lwd_learner.algorithms.common import TrainedPolicy, name_of, sample_of
 from lwd_learner.engine import Engine
+from lwd_learner.errors import ConfigError
 from lwd_learner.optimise import OptimiserConfig
 from lwd_learner.td import Stage
 from lwd_policy.config import PolicyConfig
@@ -32,7 +33,7 @@ class HgDaggerConfig:
     """In each round online."""
     batch_size: int = 256
     corrections: float = 0.5
-    """Part of an online batch that are corrections, once there are any."""
+    """Part of an online batch that are corrections, once there are any: 0 to 1."""
     learn_from: Human = 'rescues'
     """Which these are: of episodes that succeeded, from when the human had backed out of what was
     wrong, or all (corrections), as published."""
@@ -42,6 +43,11 @@ class HgDaggerConfig:
         default_factory=lambda: OptimiserConfig(rate=5e-5, warmup=20, decay_to=1.0))
     ema: float = 0.005
     """Part of the way that the published average goes in an update."""
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.corrections <= 1.0:
+            raise ConfigError(
+                f'hg_dagger.corrections is {self.corrections}; it must be from 0 to 1')
 
 
 class HgDagger:
@@ -69,12 +75,13 @@ class HgDagger:
         size = self.config.batch_size
         if stage == 'offline':
             return [Phase('imitation-offline', self.config.updates, {'good': Feed('good', size)})]
-        feeds = {'good': Feed('good', size, online_ratio=0.0, contexts=True)}
-        human = round(size * self.config.corrections)
         kind = self.config.learn_from
-        if facts.human[kind] and human:
-            feeds = {'good': Feed('good', size - human, online_ratio=0.0, contexts=True),
-                     kind: Feed(kind, human, contexts=True)}
+        human = round(size * self.config.corrections) if facts.human[kind] else 0
+        feeds = {}
+        if human < size:
+            feeds['good'] = Feed('good', size - human, online_ratio=0.0, contexts=True)
+        if human:
+            feeds[kind] = Feed(kind, human, contexts=True)
         return [Phase('imitation-online', self.config.online_updates, feeds)]
 
     def begin(self, phase: Phase) -> None:

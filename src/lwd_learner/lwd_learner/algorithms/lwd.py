@@ -62,7 +62,8 @@ class LwdConfig:
     batch_size: int = 256
     """Windows of a critic's update, and of behaviour cloning."""
     held_out_size: int = 64
-    """Windows of episodes that the critic is not trained on, one in twenty, to measure it on."""
+    """Windows of episodes that the critic is not trained on, one in twenty, to measure it on; 0
+    trains it on all."""
     actor_batch_size: int = 96
     """States of an actor's update."""
     value: ValueConfig = field(default_factory=ValueConfig)
@@ -123,7 +124,7 @@ class Lwd:
         size = config.batch_size
 
         def critic(n_steps: Mapping[str, int]) -> dict[str, Feed]:
-            if not facts.held_out:
+            if not (facts.held_out and config.held_out_size):
                 return {'all': Feed('all', size, n_steps)}
             return {'all': Feed('seen', size, n_steps),
                     'held_out': Feed('held_out', config.held_out_size)}
@@ -194,10 +195,11 @@ class Lwd:
         """Return how far Q is from what came, where it was trained and where it was not."""
         found: dict[str, float] = {}
         for name, batch in batches.items():
-            error, variance = self.values.errors(
+            errors = self.values.errors(
                 sample_of(batch, self.engine),
                 outcomes(batch, self.config.td).to(self.engine.device))
-            found |= {f'error/{name}': error, f'error/variance_{name}': variance}
+            if errors is not None:
+                found |= dict(zip((f'error/{name}', f'error/variance_{name}'), errors))
         return found
 
     def start_from(self, policy: FlowPolicy) -> None:
