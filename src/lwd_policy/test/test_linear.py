@@ -83,3 +83,14 @@ def test_a_second_derivative_is_refused_not_wrong():
         Linear(8, 4)(values).square().sum(), values, create_graph=True)
     with pytest.raises(RuntimeError, match='once_differentiable'):
         once.sum().backward()
+
+
+def test_compiled_layers_give_the_same():
+    torch.manual_seed(0)
+    layer, values = Linear(8, 4), torch.randn(32, 8, requires_grad=True)
+    # Traces forward and backward, as every backend has it done, and needs no C++ compiler.
+    compiled = torch.compile(layer, backend='aot_eager', fullgraph=True)
+    found, wanted = (torch.autograd.grad(one(values).square().sum(), [values, layer.weight])
+                     for one in (compiled, layer))
+    for one, other in zip(found, wanted):
+        assert torch.allclose(one, other, atol=1e-4)
