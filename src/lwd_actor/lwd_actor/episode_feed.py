@@ -67,7 +67,9 @@ class EpisodeFeed:
         if name == 'task':
             life.begin_if_ready()
         elif name == 'control_step' and life.phase is Phase.AWAITED:
-            self._on_first_step(got)
+            if life.name.encode() in got.data:
+                life.claimed.append(got.tick)
+            self._begin()
         if tape is not None and name != 'task':
             tape.take(got)
             if name == 'reward':
@@ -80,6 +82,7 @@ class EpisodeFeed:
         info = self._robot.began(got)
         self.heard_at = self._clock()
         if before is not None and info.tick <= before.tick:
+            life.claimed.clear()
             if life.phase is Phase.RUNNING:
                 life.cut(before.tick, life.interruption(
                     f'tick {info.tick} came after tick {before.tick}: the driver was started '
@@ -88,11 +91,11 @@ class EpisodeFeed:
                 life.finish()
         if life.tape is not None:
             self._record_tick(got, info)
-        elif (life.phase is Phase.AWAITED and life.first is None
-              and life.after_reset_of not in (None, info.reset_count)):
-            life.first = info
-            self._robot.history.pin()
-            life.begin_if_ready()
+        elif life.phase is Phase.AWAITED:
+            if (before is not None and info.reset_count != before.reset_count
+                    and life.after_reset_of not in (None, info.reset_count)):
+                self._robot.history.pin()
+            self._begin()
 
     def _record_tick(self, got: Item, info: TickInfo) -> None:
         life = self._life
@@ -109,11 +112,22 @@ class EpisodeFeed:
         tape.see(info)
         life.check()
 
-    def _on_first_step(self, got: Item) -> None:
+    def _begin(self) -> None:
+        """Begin with the first step that carries the episode's id: of the next scene, if asked.
+
+        Usually that is the scene's first step. Whoever gives commands may hear of the episode a
+        little later, from a recorder that was just started; what he said before is not of it.
+        """
         life = self._life
-        if life.after_reset_of is None and life.name.encode() in got.data:
-            life.first = self._robot.tick_of(got.tick)
-            life.begin_if_ready()
+        if life.first is not None:
+            return
+        for number in life.claimed:
+            # A step may be heard of before its tick.
+            info = self._robot.tick_of(number)
+            if info is not None and info.reset_count != life.after_reset_of:
+                life.first = info
+                life.begin_if_ready()
+                return
 
     def _on_reward(self, message: Reward) -> None:
         life = self._life

@@ -8,7 +8,7 @@ It ends with the step that a verdict is on, and is closed when all parts of that
 from __future__ import annotations
 
 import enum
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -22,6 +22,9 @@ from lwd_actor.recording.state import EpisodeState, Label, Verdict, reward
 from lwd_actor.recording.tape import Tape
 from lwd_data.cdr import serialize
 from lwd_msgs.msg import Episode
+
+_CLAIMED = 64
+"""More steps are never heard of before their ticks."""
 
 
 class Phase(enum.Enum):
@@ -67,6 +70,8 @@ class EpisodeLife:
         """Of the episode that is being recorded."""
         self.first: TickInfo | None = None
         """The tick with which an announced episode begins, once it is known."""
+        self.claimed: deque[int] = deque(maxlen=_CLAIMED)
+        """Newest ticks whose control steps carry the id of the announced episode."""
         self.after_reset_of: int | None = None
         """Reset count behind which the announced episode begins; None if it begins at once."""
         self._robot_name, self._spool, self._sink, self._robot = robot_name, spool, sink, robot
@@ -84,6 +89,7 @@ class EpisodeLife:
         """Announce an episode, to begin now or with the robot's next reset; returns its id."""
         self.verdict, self.judged = None, None
         self.first, self._operator = None, operator_id
+        self.claimed.clear()
         self.after_reset_of = tick.reset_count if after_reset else None
         self.enter(Phase.AWAITED)
         self.state = EpisodeState(

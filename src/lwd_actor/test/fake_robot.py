@@ -34,6 +34,8 @@ class FakeRobot:
         self.skip = set()
         """Streams that lose their messages."""
         self.steps = 0
+        self.heard_of = None
+        """The episode that whoever gives commands knows of; None: the one that there is."""
         self.camera_ahead_ns = 0
         """By how much the camera's clock is ahead of the robot's."""
 
@@ -73,8 +75,9 @@ class FakeRobot:
         """What is done at the tick."""
         state = self.episodes.state
         running = state is not None and state.state == 1
+        known = state.episode_id if running else ''
         self.send('control_step', stamped(ControlStep(
-            tick=self.number, episode_id=state.episode_id if running else '',
+            tick=self.number, episode_id=known if self.heard_of is None else self.heard_of,
             source=ControlStep.SOURCE_EXPERT, joint_names=list(COMMAND_NAMES),
             positions=array.array('d', [0.0] * 16)), self.stamp_ns))
         self.send('executed_command', stamped(ExecutedCommand(

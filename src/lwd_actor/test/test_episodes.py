@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 from fake_robot import HEAD, STREAMS, FakeRobot
+from rclpy.serialization import deserialize_message
 
 from lwd_actor.episode_feed import EpisodeRules
 from lwd_actor.episode_life import Phase
@@ -16,7 +17,7 @@ from lwd_actor.recording.spool import Spool
 from lwd_actor.recording.state import Label, verdict
 from lwd_data.reader import EpisodeReader
 from lwd_data.replay.ingest import ingest
-from lwd_msgs.msg import Episode, Reward
+from lwd_msgs.msg import ControlStep, Episode, Reward
 
 SUCCESS = verdict(Label.SUCCESS, math.nan, 'service')
 
@@ -115,6 +116,44 @@ def test_an_episode_of_a_scene_begins_with_its_first_step(desk):
     assert reader.steps().tick.tolist() == list(range(8, 20))
     assert reader.metadata.custom['ended_by'] == 'simulator'
     assert counts(reader)['reward'] == 1
+
+
+def test_steps_of_the_episode_before_are_not_of_this_one(desk):
+    # The recorder was killed and started again, and who gives commands has not heard of it yet.
+    desk.robot.heard_of = 'g1_01-the-one-before'
+    desk.episodes.start(after_reset=True)
+    desk.robot.step(3)
+    desk.robot.reset()
+    desk.robot.step(6)
+    assert desk.episodes.phase is Phase.AWAITED
+    desk.robot.heard_of = None
+    desk.robot.step(10)
+    desk.robot.judge()
+    desk.robot.step(5)
+    reader = desk.closed()
+    # Five ticks before it was started, three before the reset, six behind that.
+    assert reader.steps().tick.tolist() == list(range(14, 24))
+    steps = [deserialize_message(raw.data, ControlStep) for raw in reader.messages()
+             if raw.topic == '/g1_01/control_step']
+    assert {step.episode_id for step in steps} == {desk.episodes.state.episode_id}
+    assert desk.episodes.state.first_tick == 14
+
+
+def test_a_first_step_may_be_heard_of_before_its_tick(desk):
+    desk.episodes.start(after_reset=True)
+    desk.robot.step(2)
+    desk.robot.reset()
+    # The next tick's step overtakes it: the fake's number is where its steps are counted.
+    desk.robot.number += 1
+    desk.robot.answer()
+    assert desk.episodes.phase is Phase.AWAITED
+    desk.robot.number -= 1
+    desk.robot.observe()
+    assert desk.episodes.phase is Phase.RUNNING
+    desk.robot.step(4)
+    desk.robot.judge()
+    desk.robot.step(5)
+    assert desk.closed().steps().tick.tolist() == list(range(7, 12))
 
 
 @pytest.mark.parametrize('late', [0, 1, 2])

@@ -20,20 +20,22 @@ Batches = dict[str, Batch]
 
 
 def reading(
-    samplers: Samplers, *, first: int, count: int, ahead: int,
+    phase: Phase, samplers: Samplers, *, first: int, count: int, ahead: int,
 ) -> AbstractContextManager[Iterable[Batches]]:
     """Return the batches of successive updates; within a `with`, which ends the reading.
 
     A batch follows from its number alone, so reading ahead changes nothing but the time.
 
     Args:
+        phase: Whose feeds are read.
         samplers: Of the feeds.
         first: Number of the first batch.
         count: How many.
         ahead: How many to keep ready; 0 reads each when it is asked for.
     """
     def make(number: int) -> Batches:
-        return {name: sampler.batch(number) for name, sampler in samplers.items()}
+        return {name: samplers[name].batch(number) for name, feed in phase.feeds.items()
+                if number % feed.every == 0}
 
     if not ahead:
         return nullcontext(map(make, range(first, first + count)))

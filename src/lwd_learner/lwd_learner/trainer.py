@@ -192,7 +192,7 @@ class Trainer:
             self._say(f'{phase.name}: {phase.updates} updates')
         samplers = {name: replay.sampler(feed) for name, feed in phase.feeds.items()}
         with reading(
-            samplers, first=progress.round * _STRIDE + progress.step,
+            phase, samplers, first=progress.round * _STRIDE + progress.step,
             count=phase.updates - progress.update, ahead=self.config.prefetch,
         ) as read:
             for batches in read:

@@ -49,6 +49,30 @@ def test_reading_ahead_asks_for_each_batch_once_and_for_none_behind_the_phase(tm
     assert asked == list(range(CONFIG.sft.updates))
 
 
+def test_what_is_only_looked_at_is_read_in_one_update_of_ten(tmp_path):
+    asked = {'seen': [], 'held_out': [], 'all': [], 'good': []}
+
+    class Counted(Replay):
+        @property
+        def facts(self):
+            return replace(super().facts, held_out=100)
+
+        def sampler(self, feed):
+            inner = super().sampler(feed)
+
+            class Sampler:
+                def batch(self, step):
+                    asked[feed.windows].append(step)
+                    return inner.batch(step)
+            return Sampler()
+
+    critic = replace(CONFIG.lwd, critic_updates=25, settle_updates=0, actor_updates=0)
+    trainer = _trainer(tmp_path, 'lwd', config=replace(CONFIG, lwd=critic))
+    trainer.run(Counted(), 'offline')
+    assert len(asked['seen']) == 25
+    assert asked['held_out'] == [step for step in asked['seen'] if step % 10 == 0]
+
+
 def test_an_error_of_reading_ahead_ends_the_run_and_names_the_batch(tmp_path):
     class Broken(Replay):
         def sampler(self, feed):

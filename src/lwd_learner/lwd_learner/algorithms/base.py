@@ -35,6 +35,8 @@ class Feed:
     contexts: bool = False
     """Whether the policy looks at the windows' first observations: a frozen backbone need not do
     so twice."""
+    every: int = 1
+    """Updates to the next batch of it: what is only looked at need not be read each time."""
 
 
 @dataclass(frozen=True)

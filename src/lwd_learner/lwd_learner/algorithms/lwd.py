@@ -127,7 +127,7 @@ class Lwd:
             if not (facts.held_out and config.held_out_size):
                 return {'all': Feed('all', size, n_steps)}
             return {'all': Feed('seen', size, n_steps),
-                    'held_out': Feed('held_out', config.held_out_size)}
+                    'held_out': Feed('held_out', config.held_out_size, every=_CHECK_EVERY)}
 
         if stage == 'offline':
             long = config.td.n_steps(facts.chunks, 'offline')
@@ -180,7 +180,7 @@ class Lwd:
             sample_of(batch, engine), observation_of(batch, batch.next_observation, engine),
             returned, online=phase.name.startswith('online'), generator=generator,
             what=name_of(batch, step))
-        if 'held_out' in batches and step % _CHECK_EVERY == 0:
+        if 'held_out' in batches:
             found |= self._errors({'seen': batch, 'held_out': batches['held_out']})
         if 'states' in batches:
             states = batches['states']
