@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,10 @@ from typing import Any
 from lwd_bringup.loop import history
 from lwd_bringup.loop.folder import SUMMARY, TIMELINE
 from lwd_bringup.loop.plan import FILE
+from lwd_bringup.loop.state import EpisodeFact
 
-_LOOK_SECONDS = 2.0
+_STARTED = 'supervisord.conf'
+"""Written just before a fleet's processes are started."""
 
 
 class Run:
@@ -25,8 +27,6 @@ class Run:
     def __init__(self, folder: Path, words: Sequence[str]) -> None:
         """Name the folder and the arguments of a new run."""
         self.folder, self.words = folder, list(words)
-        self.first_swap = float('inf')
-        """From the start of the command to the first policy that a robot swapped in, s."""
 
     def finish(self) -> dict[str, Any]:
         """Run it, or what is left of it; returns its summary.
@@ -44,15 +44,11 @@ class Run:
         words = ['--resume', str(self.folder)] if begun else [
             '--dir', str(self.folder), *self.words]
         command = [sys.executable, '-m', 'lwd_bringup.cli', 'demo', '--port', '0', *words]
-        began = time.monotonic()
         # No demo goes on behind a benchmark that was stopped.
         before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
         process = subprocess.Popen(command)
         try:
-            while process.poll() is None:
-                if self.first_swap == float('inf') and self._swapped():
-                    self.first_swap = time.monotonic() - began
-                time.sleep(_LOOK_SECONDS)
+            process.wait()
         except BaseException:
             process.terminate()
             process.wait(60)
@@ -62,6 +58,20 @@ class Run:
         if process.returncode:
             raise subprocess.CalledProcessError(process.returncode, command)
 
-    def _swapped(self) -> bool:
-        policies = history.read(self.folder / TIMELINE).fact.policies
-        return any(policy.running for policy in policies[1:])
+    def loop_closed(self) -> float:
+        """Return the seconds from the command to the first policy that a robot swapped in.
+
+        Infinite if none did, not a number for a run with several starts.
+        """
+        found = history.read(self.folder / TIMELINE)
+        if found.starts != 1:
+            return math.nan
+        swaps = [moment for policy in found.fact.policies[1:]
+                 for moment in policy.running.values()]
+        prepared = (self.folder / _STARTED).stat().st_mtime - (self.folder / FILE).stat().st_mtime
+        return prepared + min(swaps, default=math.inf)
+
+    def episodes(self) -> list[EpisodeFact]:
+        """Return its episodes, as they ended."""
+        return sorted(history.read(self.folder / TIMELINE).fact.episodes,
+                      key=lambda each: each.ended)

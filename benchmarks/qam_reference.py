@@ -32,11 +32,13 @@ from torch import Tensor
 
 from benchmarks.harness import quick, report
 from benchmarks.qam.vectors import Sizes, VectorQam, random_batch
+from lwd_policy.linear import linear
 
 TURNS = 4 if quick() else 12
 UPDATES = 3 if quick() else 8
 """In a turn."""
 WARM_UP = 2
+PRODUCTS = 200
 COMPILED = os.environ.get('COMPILE', '') == '1'
 _WORKER = Path(__file__).parent / 'qam' / 'jax_worker.py'
 Took = tuple[float, float]
@@ -134,6 +136,25 @@ def medians(name: str, took: list[Took]) -> dict[str, float]:
     return {f'{name}_ms': float(clock), f'{name}_processor_ms': float(processor)}
 
 
+def products(sizes: Sizes) -> dict[str, float]:
+    """Return what a product of a hidden layer takes, on one core, by oneDNN and by PyTorch, ms."""
+    threads = torch.get_num_threads()
+    width = sizes.hidden[0]
+    rows, weight = torch.randn(sizes.batch, width), torch.randn(width, width)
+    took: dict[str, list[float]] = {'product_ms': [], 'pytorch_product_ms': []}
+    torch.set_num_threads(1)
+    try:
+        for _ in range(PRODUCTS):
+            for name, multiply in (('product_ms', linear),
+                                   ('pytorch_product_ms', torch.nn.functional.linear)):
+                began = time.perf_counter()
+                multiply(rows, weight)
+                took[name].append(1e3 * (time.perf_counter() - began))
+    finally:
+        torch.set_num_threads(threads)
+    return {name: float(np.median(found)) for name, found in took.items()}
+
+
 def main() -> int:
     """Run the benchmark."""
     torch.manual_seed(0)
@@ -142,7 +163,7 @@ def main() -> int:
     timed(ours, sizes, WARM_UP)
     python, repository = os.environ.get('QAM_PYTHON', ''), os.environ.get('QAM_REPO', '')
     if not (python and Path(repository, 'agents', 'qam.py').is_file()):
-        alone = {'compiled': float(COMPILED),
+        alone = {'compiled': float(COMPILED), **products(sizes),
                  **medians('ours', timed(ours, sizes, TURNS * UPDATES))}
         why = 'no reference: QAM_REPO and QAM_PYTHON name no checkout and Python of it'
         return report('qam_reference', alone, BARS, unmeasured=dict.fromkeys(BARS, why))
@@ -157,7 +178,7 @@ def main() -> int:
             theirs += reference.ask(do='updates', count=UPDATES)
     finally:
         reference.close()
-    metrics['compiled'] = float(COMPILED)
+    metrics |= {'compiled': float(COMPILED), **products(sizes)}
     metrics |= medians('ours', own) | medians('reference', theirs)
     for name, unit in (('ratio', 'ms'), ('processor_ratio', 'processor_ms')):
         metrics[name] = metrics[f'reference_{unit}'] / metrics[f'ours_{unit}']

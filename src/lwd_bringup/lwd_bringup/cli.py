@@ -32,6 +32,7 @@ from lwd_bringup.commands import (
     view,
 )
 from lwd_bringup.errors import BringupError
+from lwd_ros.signals import interrupted
 
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 """What a disk may refuse anywhere; nothing is wrong with the program then."""
@@ -55,20 +56,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(number, interrupt)
     try:
         status: int = options.run(options, console)
-    except BringupError as error:
+    except BaseException as error:
+        if (failed := _failure(error, console)) is None:
+            raise
+        return failed
+    return status
+
+
+def _failure(error: BaseException, console: Console) -> int | None:
+    """Say what went wrong; returns the exit status, or None for what nobody expected."""
+    if interrupted(error):
+        if not isinstance(error, KeyboardInterrupt):
+            console.print(f'what was interrupted: {type(error).__name__}: {error}',
+                          highlight=False, markup=False)
+        console.print('stopped')
+        return 130
+    if isinstance(error, BringupError):
         console.print(f'[red]error:[/red] {error}', highlight=False)
         return 2
-    except OSError as error:
-        if error.errno not in _DISK:
-            raise
+    if isinstance(error, OSError) and error.errno in _DISK:
         where = f' for {error.filename}' if error.filename else ''
         console.print(f'[red]error:[/red] {error.strerror}{where}; make room or choose another '
                       'place, then go on', highlight=False)
         return 2
-    except KeyboardInterrupt:
-        console.print('stopped')
-        return 130
-    return status
+    return None
 
 
 if __name__ == '__main__':

@@ -14,12 +14,12 @@ from rclpy.executors import SingleThreadedExecutor
 from std_srvs.srv import Trigger
 
 from lwd_bringup.errors import BringupError
-from lwd_bringup.spin import spin_once
 from lwd_learner_bridge.errors import LineageError
 from lwd_learner_bridge.lineage import resolve
 from lwd_msgs.msg import PolicyStatus
 from lwd_msgs.srv import RollbackPolicy
 from lwd_ros.qos import LATCHED
+from lwd_ros.signals import signals_held
 
 _STATUS_TYPE = 'lwd_msgs/msg/PolicyStatus'
 # Time for robots to be found, and for what they latch to arrive, after the last new one.
@@ -56,7 +56,8 @@ class Robots:
         end = time.monotonic() + self._patience
         while not done() and time.monotonic() < end:
             self._follow()
-            spin_once(self._executor, 0.05)
+            with signals_held():
+                self._executor.spin_once(timeout_sec=0.05)
         return done()
 
     def _follow(self) -> None:

@@ -14,12 +14,12 @@ from sensor_msgs.msg import CompressedImage, Joy
 
 from g1_driver.loop import RATE
 from lwd_bringup.errors import BringupError
-from lwd_bringup.spin import spin_once
 from lwd_msgs.msg import ControlStep, ExecutedCommand, Reward, Tick
 from lwd_msgs.srv import Reset
 from lwd_ros.convert import to_ns
 from lwd_ros.latest import Latest
 from lwd_ros.qos import RECORD, SENSOR_RECORD
+from lwd_ros.signals import signals_held
 
 _READY_SECONDS = 60.0
 _SILENCE_SECONDS = 30.0
@@ -148,7 +148,8 @@ class EpisodeRunner(Node):
         joy = Latest(self, Joy, 'joy') if watched else None
         until = time.monotonic() + _READY_SECONDS
         while time.monotonic() < until:
-            spin_once(self._executor, 0.1)
+            with signals_held():
+                self._executor.spin_once(timeout_sec=0.1)
             driven = self._driven or not commanded
             driven = driven and (joy is None or joy.get() is not None)
             if self.ticks.received and driven and self._reset.service_is_ready():
@@ -171,7 +172,8 @@ class EpisodeRunner(Node):
         began = time.monotonic()
         self._heard = began
         while not future.done():
-            spin_once(self._executor, 0.1)
+            with signals_held():
+                self._executor.spin_once(timeout_sec=0.1)
             self._check_silence()
         answer = future.result()
         if answer is None or not answer.success:
@@ -183,7 +185,8 @@ class EpisodeRunner(Node):
             self._announced[camera].clear()
         first = self.executed.received
         while (reward := self._verdict()) is None:
-            spin_once(self._executor, 0.1)
+            with signals_held():
+                self._executor.spin_once(timeout_sec=0.1)
             progress(self.executed.received - first)
             self._check_silence()
         wall_seconds = time.monotonic() - began
@@ -201,7 +204,8 @@ class EpisodeRunner(Node):
         until = time.monotonic() + _LATE_SECONDS
         while time.monotonic() < until and any(
                 announced[name] - self._arrived[name] for name in announced):
-            spin_once(self._executor, 0.05)
+            with signals_held():
+                self._executor.spin_once(timeout_sec=0.05)
         for name, stamps in announced.items():
             self.missing_images[name] += len(stamps - self._arrived[name])
             self._arrived[name].clear()

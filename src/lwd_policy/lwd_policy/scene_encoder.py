@@ -67,7 +67,7 @@ class SceneTokens(nn.Module):
         self.groups = [group for group in layout.groups if group.name != 'hands']
         self.embed = nn.ModuleList(
             Linear(group.size + (extra if group.position is not None else 0)
-                      + (MATCHES if group.colour is not None else 0), width)
+                   + (MATCHES if group.colour is not None else 0), width)
             for group in self.groups)
 
     def hands(self, scene: Tensor) -> Tensor:

@@ -8,14 +8,32 @@ import multiprocessing
 import os
 import signal
 import sys
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
 from types import TracebackType
+from typing import ParamSpec, TypeVar
+
+from lwd_ros.signals import signals_held
 
 _PR_SET_PDEATHSIG = 1
+
+P = ParamSpec('P')
+T = TypeVar('T')
 
 
 class Workers(ProcessPoolExecutor):
     """A pool that does not go on when who asked for it does not want to wait any more."""
+
+    def submit(
+        self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs,
+    ) -> Future[T]:
+        """Ask for a call, as the base does; an interrupt waits until the pool knows of it.
+
+        The first call starts threads and processes. A pool that was interrupted halfway through
+        that can neither go on nor be shut down.
+        """
+        with signals_held():
+            return super().submit(fn, *args, **kwargs)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None,

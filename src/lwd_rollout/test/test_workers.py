@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Nobody waits for episodes that nobody wants any more, and no process outlives its parent."""
 
+import multiprocessing
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import process
 
 import psutil
 import pytest
@@ -27,19 +29,19 @@ if __name__ == '__main__':
 def test_what_ends_the_parent_ends_the_workers(tmp_path, number):
     script = tmp_path / 'main.py'
     script.write_text(MAIN)
-    process = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True,
-                               stderr=subprocess.DEVNULL)
+    child = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True,
+                             stderr=subprocess.DEVNULL)
     try:
-        assert process.stdout.readline() == 'busy\n'
-        children = psutil.Process(process.pid).children(recursive=True)
+        assert child.stdout.readline() == 'busy\n'
+        children = psutil.Process(child.pid).children(recursive=True)
         assert len(children) >= 2
-        process.send_signal(number)
-        process.wait(60)
+        child.send_signal(number)
+        child.wait(60)
         _, alive = psutil.wait_procs(children, timeout=60)
         assert alive == []
     finally:
-        process.kill()
-        process.communicate()
+        child.kill()
+        child.communicate()
 
 
 def test_an_episode_that_fails_ends_the_others():
@@ -58,3 +60,19 @@ def test_an_episode_that_fails_ends_the_others():
 def test_what_is_asked_for_is_done():
     with workers(1) as pool:
         assert list(pool.map(abs, [-1, 2, -3])) == [1, 2, 3]
+
+
+def test_an_interrupt_while_it_starts_waits_until_it_has(monkeypatch):
+    class Manager(process._ExecutorManagerThread):
+        def start(self):
+            signal.raise_signal(signal.SIGINT)
+            super().start()
+
+    def run():
+        with workers(1) as pool:
+            pool.submit(time.sleep, 600)
+
+    monkeypatch.setattr(process, '_ExecutorManagerThread', Manager)
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert multiprocessing.active_children() == []

@@ -67,6 +67,7 @@ def _demo(options: argparse.Namespace, console: Console) -> int:
     from lwd_bringup.loop import run
     from lwd_bringup.loop.folder import REPORT, SUMMARY
     from lwd_bringup.loop.plan import resumed
+    from lwd_ros.signals import interrupted
     # Before anything is written: a run's folder is begun only if it can be gone on with.
     with _page(options.port, console) as page:
         domain = free_domain()
@@ -78,8 +79,9 @@ def _demo(options: argparse.Namespace, console: Console) -> int:
             plan = _begin(folder, options, domain)
         try:
             summary = run.run(folder, plan, domain=domain, console=console, port=page)
-        except KeyboardInterrupt:
-            console.print(f'stopped; go on with: ./lwd demo --resume {folder}', highlight=False)
+        except BaseException as error:
+            if interrupted(error):
+                console.print(f'go on with: ./lwd demo --resume {folder}', highlight=False)
             raise
     found = summary['comparison']
     table = Table(box=None, show_header=False)

@@ -45,11 +45,11 @@ from lwd_bringup.loop.web import PORT, serve
 from lwd_bringup.loop.web_state import Shown
 from lwd_bringup.nodes import environment, plan
 from lwd_bringup.prepare import prepare
-from lwd_bringup.spin import spin_once
 from lwd_bringup.supervise import Supervised
 from lwd_policy.published import Published
 from lwd_rollout.pool_make import make
 from lwd_rollout.pool_plan import PoolPlan
+from lwd_ros.signals import signals_held
 
 _POOL = 'pool'
 _KEEP_SECONDS = 5.0
@@ -204,7 +204,8 @@ def _watch(
     shown = kept = checked = 0.0
     try:
         while monitor.seconds < left:
-            spin_once(executor, _LISTEN_SECONDS)
+            with signals_held():
+                executor.spin_once(timeout_sec=_LISTEN_SECONDS)
             now = monitor.seconds
             monitor.fact.seconds = now
             if now - shown >= 0.5:
