@@ -128,6 +128,9 @@ class _EpisodeOfRecording:
             source=int(recording.source[at]), joint_names=list(COMMAND_NAMES), cameras=list(seen),
             policy_version='' if recording.version is None else recording.version[at])
         asked.image_stamps = list(seen.values())
+        if recording.chunk_id is not None:
+            asked.chunk_id = int(recording.chunk_id[at])
+            asked.chunk_index = _index(recording.chunk_id, at)
         asked.positions = array.array('d', recording.command[at])
         sent = ExecutedCommand(
             tick=tick, command_stamp=now, joint_names=list(COMMAND_NAMES),
@@ -193,6 +196,14 @@ class _EpisodeOfRecording:
             message.label, message.score = _LABELS[self._recording.label][0], self._score()
             message.last_tick, message.end = int(self._tick[-1]), _time(stamp_ns)
         return message
+
+
+def _index(chunk_id: NDArray[np.int64], at: int) -> int:
+    """Return how many commands of its chunk came before one; 0 if it is from none."""
+    if not chunk_id[at]:
+        return 0
+    other = np.flatnonzero(chunk_id[:at] != chunk_id[at])
+    return at - (int(other[-1]) + 1 if len(other) else 0)
 
 
 def _check(recording: Recording, custom: Mapping[str, str]) -> None:

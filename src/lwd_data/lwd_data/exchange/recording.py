@@ -53,6 +53,8 @@ class Recording:
     """(T,) Reward.TERMINAL_*; None: the label decides, in the last frame."""
     version: Sequence[str] | None = None
     """(T,) policy versions."""
+    chunk_id: NDArray[np.int64] | None = None
+    """(T,) which of the policy's chunks a command is from, from 1; 0 where it is from none."""
     driver_state: NDArray[np.uint8] | None = None
     """(T,) ExecutedCommand.STATE_*."""
     tick: NDArray[np.int64] | None = None

@@ -57,7 +57,8 @@ def resample(recording: Recording, *, max_gap: float) -> tuple[Recording, Int]:
         recording, time_s=grid, state=_interpolated(time, recording.state, grid),
         command=_interpolated(time, recording.command, grid), source=last(recording.source),
         version=None if recording.version is None else [recording.version[at] for at in row],
-        driver_state=last(recording.driver_state), scene=last(recording.scene),
+        chunk_id=last(recording.chunk_id), driver_state=last(recording.driver_state),
+        scene=last(recording.scene),
         reward=reward, terminal=terminal), row
 
 

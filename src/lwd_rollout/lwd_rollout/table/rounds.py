@@ -131,10 +131,18 @@ class Rounds:
             for task in protocol.task_names:
                 if (task, scene) not in done:
                     began = time.monotonic()
-                    lines.add(self._episode(place, task, scene, number))
+                    lines.add(self.episode(place, task, scene, number))
                     note(spent, f'recorded {task}', 1, time.monotonic() - began)
 
-    def _episode(self, place: Path, task: str, scene: int, number: int) -> dict[str, Any]:
+    def episode(self, place: Path, task: str, scene: int, number: int) -> dict[str, Any]:
+        """Record an episode of a round; returns what came of it: another simulator has another.
+
+        Args:
+            place: Of the round: its policy, and `episodes`, where the bag goes when it is whole.
+            task: What it is of.
+            scene: Its seed.
+            number: Of the round.
+        """
         name = f'{self._method.name}_{self._seed}_{number}_{task}_{scene:09d}'
         return record(
             self._layout.protocol, place / POLICY, place / 'part' / name, place / EPISODES / name,

@@ -27,6 +27,7 @@ from lwd_rollout.table.settings import of_cell
 def train(
     layout: Layout, name: str, seed: int, *, say: Callable[[str], None] = lambda _: None,
     on_update: Callable[[], None] = lambda: None,
+    deployed: Callable[[Layout, Method, int], Rounds] = Rounds,
 ) -> Spent:
     """Train a cell, or do nothing if it is there.
 
@@ -36,6 +37,7 @@ def train(
         seed: Of the cell.
         say: Takes what the trainer has to say.
         on_update: Called after every update; may raise to stop.
+        deployed: Makes its online stage: where its episodes come from.
 
     Returns:
         Work done in this call, and the seconds that it took.
@@ -50,7 +52,7 @@ def train(
     config = of_cell(layout.protocol, method, seed)
     engine = Engine(config.engine)
     algorithm = make_algorithm(config, engine)
-    rounds = Rounds(layout, method, seed) if method.stage == 'online' else None
+    rounds = deployed(layout, method, seed) if method.stage == 'online' else None
     if rounds is not None:
         rounds.adopt_checkpoint()
     if method.after and (rounds is None or not rounds.continues):
