@@ -15,7 +15,7 @@ from lwd_rollout.table.schedule import run
 
 TINY = {
     'tasks': ['restock'], 'seeds': 1, 'pool.hours': 0.01,
-    'budget.reference': 4, 'budget.critic': 2, 'budget.settle': 2, 'budget.actor': 2,
+    'budget.reference': 4, 'budget.critic': 2, 'budget.actor': 2,
     'budget.round_refresh': 1, 'budget.round_critic': 1, 'budget.round_actor': 1,
     'online.rounds': 1, 'online.episodes': 1, 'online.through_joy': False,
     'testing.episodes': 1, 'testing.noises': [1.0], 'testing.best_of': [1],

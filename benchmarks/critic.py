@@ -9,7 +9,9 @@ Q orders chunks as their outcomes do; and whether the policy succeeds more often
 eight chunks by Q, paired by scene (split `tune`). SHUFFLED=1 adds the negative control: a critic
 of the most episodes with their outcomes shuffled.
 
-What is there in RUN (runs/critic) is kept. TESTS (100) scenes and STATES (30) of each of TASKS.
+What is there in RUN (runs/critic) is kept. TESTS (100) scenes and STATES (30) of each of TASKS;
+with CONTINUATIONS (1) of two or more `decided` says how much of the outcome within a state a chunk
+decides at all.
 """
 
 from __future__ import annotations
@@ -47,15 +49,17 @@ from lwd_rollout.statistics import bootstrap_mean
 from lwd_rollout.workers import workers
 
 SHIPPED = Path(__file__).parents[1] / 'policies' / 'default'
-_QUICK = {'TASKS': 'restock', 'COUNTS': '0,4', 'UPDATES': '3,1', 'TESTS': '2', 'STATES': '1'}
+_QUICK = {'TASKS': 'restock', 'COUNTS': '0,4', 'UPDATES': '3,1', 'TESTS': '2', 'STATES': '1',
+          'CONTINUATIONS': '1'}
 _WHOLE = {'TASKS': 'restock,correct,cooler', 'COUNTS': '0,500,3000', 'UPDATES': '1500,0',
-          'TESTS': '100', 'STATES': '30'}
+          'TESTS': '100', 'STATES': '30', 'CONTINUATIONS': '1'}
 SETTING = {name: os.environ.get(name, value)
            for name, value in (_QUICK if quick() else _WHOLE).items()}
 TASKS = tuple(SETTING['TASKS'].split(','))
 COUNTS = [int(word) for word in SETTING['COUNTS'].split(',')]
 LONG, SHORT = (int(word) for word in SETTING['UPDATES'].split(','))
 TESTS, STATES = int(SETTING['TESTS']), int(SETTING['STATES'])
+CONTINUATIONS = int(SETTING['CONTINUATIONS'])
 SHUFFLED = os.environ.get('SHUFFLED', '') == '1'
 UNSEEN = 2 if quick() else 200
 """Episodes that no critic is trained on, to measure errors on."""
@@ -143,7 +147,8 @@ def within_states(place: Path) -> dict[str, float]:
     file = place / 'ranking.json'
     if not file.is_file():
         found = branch(BranchPlan(place / POLICY, place / CRITIC, TASKS, states=STATES,
-                                  chunks=CHUNKS, first_seed=TESTS))
+                                  chunks=CHUNKS, continuations=CONTINUATIONS,
+                                  first_seed=TESTS))
         file.write_text(json.dumps(asdict(ranking(found))), encoding='utf-8')
     kept: dict[str, float] = json.loads(file.read_text(encoding='utf-8'))
     # Where no state's chunks had different outcomes there is nothing to rank.

@@ -62,8 +62,8 @@ _LIMITS = {'lwd_online_over_filtered_same_noise1_low': ('>=', 0.0)}
 
 def protocol(task: str) -> MetaProtocol:
     """Return what is fixed beforehand for a task."""
-    budget = Budget(*[2] * 7) if quick() else Budget(
-        reference=4000, critic=800, settle=1700, actor=500)
+    budget = Budget(*[2] * 6) if quick() else Budget(
+        reference=4000, critic=2500, actor=500)
     return MetaProtocol(
         name='metaworld', tasks=(task,), methods=METHODS, seeds=SEEDS, budget=budget,
         online=Online(rounds=2 if quick() else 5, episodes=2 if quick() else 50),

@@ -25,8 +25,8 @@ from lwd_bringup.commands.bench import find_protocol
 from lwd_rollout.table.protocol import load
 
 SHORT = {
-    'name': 'offline-short', 'budget.reference': 4000, 'budget.settle': 1700,
-    'budget.actor': 500, 'testing.noises': [1.0], 'testing.episodes': 70,
+    'name': 'offline-short', 'budget.reference': 4000, 'budget.critic': 2500,
+    'testing.noises': [1.0], 'testing.episodes': 70,
     'testing.first_seed': 20_000_000, 'branching.states': 15}
 """What SHORT=1 has otherwise; on other scenes, so that the full one's are not spent."""
 

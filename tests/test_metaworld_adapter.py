@@ -152,7 +152,7 @@ def test_episodes_are_windows_like_all_others(simulator, tmp_path):
 def test_a_task_from_its_data_to_its_scores(simulator, tmp_path):
     protocol = MetaProtocol(
         name='metaworld', tasks=(TASK,), methods=('sft', 'lwd_offline', 'lwd_online'), seeds=1,
-        budget=Budget(*[1] * 7), online=Online(rounds=1, episodes=1),
+        budget=Budget(*[1] * 6), online=Online(rounds=1, episodes=1),
         testing=Trials(episodes=1, distribution='', noises=(1.0,), best_of=(1,)),
         train=TrainConfig(policy=PolicyConfig(horizon=8, coefficients=8),
                           trainer=TrainerConfig(tensorboard=False, prefetch=0)))

@@ -8,7 +8,7 @@ on with the policy; episodes are deterministic, so that the prefix is the same e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +76,9 @@ class Branch:
     """Mean of V in the state."""
     success: float = float('nan')
     """Part of the continuations that succeeded: what V is an estimate of."""
+    continuations: int = 1
+    noise: float | None = None
+    """Variance of the outcomes of single continuations; not known with one of them."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,10 @@ class Ranking:
     """Within states, pooled."""
     spread: float
     """Median standard deviation of Q within a state."""
+    decided: float = float('nan')
+    """Part of the outcome's variance within a state that the chunk decides, the rest being what
+    the policy does afterwards: an estimate, which may fall below 0. No Q can correlate better with
+    outcomes of single continuations than its root. Not a number with one continuation a chunk."""
 
 
 def branch(
@@ -148,7 +155,22 @@ def ranking(branches: Sequence[Branch]) -> Ranking:
         len(states), mixed, better / pairs if pairs else float('nan'),
         float(q_all @ y_all) / square if square else float('nan'),
         float(q_all @ y_all) / norm if norm else float('nan'),
-        float(np.median(spreads)) if spreads else float('nan'))
+        float(np.median(spreads)) if spreads else float('nan'), _decided(states.values()))
+
+
+def _decided(states: Iterable[Sequence[Branch]]) -> float:
+    """Return the chunks' part of the variance within states, by analysis of variance."""
+    groups = [group for group in states if len(group) > 1]
+    noises = [one.noise for group in groups for one in group if one.noise is not None]
+    if not noises:
+        return float('nan')
+    noise = float(np.mean(noises))
+    means = [np.var([one.outcome for one in group], ddof=1) for group in groups]
+    # What continuations differ by is in the chunks' means, too.
+    chunks = float(np.mean(means)) - noise * float(np.mean(
+        [1.0 / one.continuations for group in groups for one in group]))
+    total = chunks + noise
+    return chunks / total if total > 0.0 else float('nan')
 
 
 class _BranchController:
@@ -250,6 +272,8 @@ def branches_of(plan: BranchPlan, task: str, seed: int) -> list[Branch]:
         if np.isnan(q):
             # The episode was over before the state was reached: it has nothing to tell.
             return []
-        found.append(Branch(task, seed, candidate, q, float(np.mean(outcomes)), v,
-                            float(np.mean(successes))))
+        found.append(Branch(
+            task, seed, candidate, q, float(np.mean(outcomes)), v, float(np.mean(successes)),
+            plan.continuations,
+            float(np.var(outcomes, ddof=1)) if plan.continuations > 1 else None))
     return found

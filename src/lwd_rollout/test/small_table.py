@@ -37,7 +37,7 @@ def _train() -> TrainConfig:
 
 SMALL = TableProtocol(
     name='small', tasks=('restock',), methods=('lwd_online', 'filtered_same'), seeds=1,
-    pool=PoolOf(hours=0.006), budget=Budget(2, 2, 2, 2, 1, 1, 2),
+    pool=PoolOf(hours=0.006), budget=Budget(2, 4, 2, 1, 1, 2),
     online=Online(rounds=2, episodes=1, operator_share=0.5),
     testing=Trials(episodes=2, noises=(1.0,), best_of=(1, 2)),
     branching=Branching(states=1, chunks=2), train=_train())

@@ -162,6 +162,27 @@ def test_slope_is_that_of_outcomes_over_q():
     assert ranking(_branches(groups)).slope == pytest.approx(2.0)
 
 
+def test_what_a_chunk_decides_is_told_from_what_comes_after_it():
+    rng = np.random.default_rng(0)
+
+    def decided(spread, continuations):
+        """Chances of chunks of a state lie as far apart as `spread` says, about a half."""
+        found = []
+        for seed in range(2000):
+            for number, chance in enumerate(0.5 + spread * np.array([-1.0, 1.0] * 3)):
+                came = (rng.random(continuations) < chance).astype(float)
+                found.append(Branch(
+                    't', seed, number, 0.0, float(came.mean()), continuations=continuations,
+                    noise=float(came.var(ddof=1)) if continuations > 1 else None))
+        return ranking(found).decided
+
+    # Of chances .5 +- s the chunks' variance is s^2 (6/5, of six), the rest's .25 - s^2.
+    assert decided(0.0, 3) == pytest.approx(0.0, abs=0.03)
+    assert decided(0.3, 3) == pytest.approx(0.108 / (0.108 + 0.16), abs=0.03)
+    assert decided(0.5, 2) == pytest.approx(1.0)
+    assert np.isnan(decided(0.3, 1))
+
+
 def test_branches_share_their_state(run):
     folder, _ = run
     plan = BranchPlan(folder / POLICY, folder / CRITIC, ('restock',), states=1, chunks=2,

@@ -55,7 +55,9 @@ def test_a_methods_settings_are_what_its_title_says():
     configs = {name: of_cell(ALL, method, 3) for name, method in METHODS.items()}
     assert all(config.seed == 3 for config in configs.values())
     assert configs['n1_offline'].lwd.td.fixed_n == 1
-    assert configs['n10_offline'].lwd.td.fixed_n == 10
+    settled = configs['settled_offline'].lwd
+    assert 0 < settled.critic_updates < settled.settle_updates
+    assert configs['lwd_offline'].lwd.settle_updates == 0
     assert configs['constant_tau_online'].lwd.value.divl.alpha == 0.0
     assert configs['lwd_online'].lwd.value.divl.alpha > 0.0
     assert configs['lwd_online'].lwd.reference == 'frozen'

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """LWD: DIVL for the critic, QAM for the actor.
 
-Offline: a reference by behaviour cloning; the critic with the long n, then with the short one,
-which removes the bias of off-policy returns; then, once the critic is shown to rank chunks, the
-actor, with the critic going on. Online: rounds of critic, then both, with n = 1; the reference
-stays frozen as in the paper, or is refreshed on demonstrations and corrections before the actor is
-extracted from it anew.
+Offline: a reference by behaviour cloning; the critic with the long n, and, if that is asked for,
+with the short one behind it, which removes the bias of off-policy returns; then, once the critic
+is shown to rank chunks, the actor, with the critic going on. Online: rounds of critic, then both,
+with n = 1; the reference stays frozen as in the paper, or is refreshed on demonstrations and
+corrections before the actor is extracted from it anew.
 """
 
 from __future__ import annotations
@@ -43,10 +43,11 @@ class LwdConfig:
 
     reference_updates: int = 6000
     """Behaviour cloning of the reference, unless it is given."""
-    critic_updates: int = 800
+    critic_updates: int = 3300
     """Of the critic alone, with the long n."""
-    settle_updates: int = 2500
-    """Of the critic alone, with the short n."""
+    settle_updates: int = 0
+    """Of the critic alone after that, with the short n, which the actor's phase then has, too. On
+    the simulated G1 it forgets with it what it knew (docs/learner.md)."""
     actor_updates: int = 500
     """Of actor and critic."""
     online_critic_updates: int = 350
@@ -119,7 +120,7 @@ class Lwd:
         return self.values.target
 
     def phases(self, stage: Stage, facts: Facts) -> list[Phase]:
-        """Return reference, critic, settle and actor offline; a round of them online."""
+        """Return reference, critic and actor offline; a round of them online."""
         config = self.config
         size = config.batch_size
 
@@ -132,12 +133,13 @@ class Lwd:
         if stage == 'offline':
             long = config.td.n_steps(facts.chunks, 'offline')
             short = config.td.n_steps(facts.chunks, 'offline', settle=True)
-            found = [
+            last = short if config.settle_updates else long
+            # Without empty ones: a gate that stays shut repeats the phase before it.
+            found = [phase for phase in (
                 Phase('critic', config.critic_updates, critic(long)),
-                Phase('settle', config.settle_updates, critic(short)),
-                Phase('actor', config.actor_updates, {
-                    **critic(short), 'states': Feed('all', config.actor_batch_size)},
-                    gated=True)]
+                Phase('settle', config.settle_updates, critic(short))) if phase.updates]
+            found.append(Phase('actor', config.actor_updates, {
+                **critic(last), 'states': Feed('all', config.actor_batch_size)}, gated=True))
             if not self._has_reference:
                 found.insert(0, Phase('reference', config.reference_updates,
                                       {'good': Feed('good', size)}))

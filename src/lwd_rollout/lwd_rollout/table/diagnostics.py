@@ -45,6 +45,19 @@ def diagnostics(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
             found[name] = max(values)
         else:
             found[name] = float(np.mean(values[-_LINES:]))
+    return found | _unseen(rows)
+
+
+def _unseen(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Return how wrong Q was on held-out episodes at the end of each phase, and their variance."""
+    found = {}
+    for name in ('error/held_out', 'error/variance_held_out'):
+        phases: dict[str, list[float]] = {}
+        for row in rows:
+            if name in row:
+                phases.setdefault(str(row['phase']), []).append(float(row[name]))
+        found |= {f'{name} {phase}': float(np.mean(values[-_LINES:]))
+                  for phase, values in phases.items()}
     return found
 
 

@@ -31,7 +31,7 @@ from lwd_rollout.table.protocol import TableProtocol
 from lwd_ros.errors import ParameterError
 from lwd_ros.parameters import build, flatten
 
-VERSION = 1
+VERSION = 2
 """Of what cells do with a protocol; another one makes results incomparable."""
 PROTOCOL, TRAINED = 'protocol.json', 'trained.json'
 

@@ -33,6 +33,8 @@ class Method:
     """Online: whether a human corrects."""
     data_of: str = ''
     """Online: method whose episodes it trains on, round by round; empty: it collects its own."""
+    long_share: float = 1.0
+    """Part of its critic's offline updates with the long n; those behind it have the short one."""
     alone: bool = False
     """Whether `reference` is all the updates that it has: what others begin from."""
 
@@ -75,8 +77,8 @@ _ALL = (
            settings={'lwd.value.divl.alpha': 0.0, 'lwd.reference': 'frozen'}),
     Method('n1_offline', 'n = 1, offline', 'lwd', 'offline', 'ablation', after='sft',
            settings={'lwd.td.fixed_n': 1}),
-    Method('n10_offline', 'n = 10, offline', 'lwd', 'offline', 'ablation', after='sft',
-           settings={'lwd.td.fixed_n': 10}),
+    Method('settled_offline', 'n = 10, then 1, offline', 'lwd', 'offline', 'ablation', after='sft',
+           long_share=0.25),
     Method('reference_path', "QAM over the reference's path, offline", 'lwd', 'offline',
            'ablation', after='sft', settings={'lwd.qam.path': 'reference'}),
     Method('plain_actions', 'critic sees joint targets only, offline', 'lwd', 'offline',

@@ -28,10 +28,8 @@ class Budget:
 
     reference: int = 6000
     """Imitation, from which all methods with a critic begin."""
-    critic: int = 800
-    """Of the critic alone, with the long n."""
-    settle: int = 2500
-    """Of the critic alone, with the short n."""
+    critic: int = 3300
+    """Of the critic alone."""
     actor: int = 500
     """Of actor and critic."""
     round_refresh: int = 120
@@ -49,7 +47,7 @@ class Budget:
     @property
     def offline(self) -> int:
         """Updates of a method before it is deployed."""
-        return self.reference + self.critic + self.settle + self.actor
+        return self.reference + self.critic + self.actor
 
     @property
     def round(self) -> int:

@@ -29,18 +29,18 @@ def _shares(budget: Budget, method: Method) -> Mapping[str, Any]:
     """Return the updates of each phase: their sum is the same for all methods."""
     offline = budget.reference if method.alone else budget.offline
     imitation = {'updates': offline, 'online_updates': budget.round}
-    critic = budget.critic + budget.settle
+    long = round(method.long_share * budget.critic)
     refreshed = method.settings.get('lwd.reference') == 'refreshed'
     return {
         **{f'{name}.{key}': value for name in ('sft', 'hg_dagger')
            for key, value in imitation.items()},
-        'recap.value_updates': critic,
-        'recap.updates': offline - critic,
+        'recap.value_updates': budget.critic,
+        'recap.updates': offline - budget.critic,
         'recap.online_value_updates': budget.round - budget.round_actor,
         'recap.online_updates': budget.round_actor,
         'lwd.reference_updates': budget.reference,
-        'lwd.critic_updates': budget.critic,
-        'lwd.settle_updates': budget.settle,
+        'lwd.critic_updates': long,
+        'lwd.settle_updates': budget.critic - long,
         'lwd.actor_updates': budget.actor,
         'lwd.refresh_updates': budget.round_refresh,
         # A reference that stays as it is leaves its updates to the critic.
