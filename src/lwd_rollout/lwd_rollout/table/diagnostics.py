@@ -50,7 +50,7 @@ def diagnostics(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 def _unseen(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Return how wrong Q was on held-out episodes at the end of each phase, and their variance."""
-    found = {}
+    found: dict[str, float] = {}
     for name in ('error/held_out', 'error/variance_held_out'):
         phases: dict[str, list[float]] = {}
         for row in rows:
