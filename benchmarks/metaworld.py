@@ -12,8 +12,9 @@ rounds of 50 episodes of its own. Methods, budgets and tests are those of `lwd b
 expectile offline, filtered BC on LWD's online data and on its own, and LWD with a critic of
 shuffled outcomes as the negative control; all at full and at halved noise of the flow.
 
-What was interrupted goes on. Environment: TASKS, SEEDS (2), TESTS (200), NOISES (1,0.5), METHODS,
-RUN (runs/metaworld), PROCESSES. Without METAWORLD_PYTHON nothing is measured; the line says so.
+What was interrupted goes on. Environment: TASKS, SEEDS (2), NOISES (1,0.5) and METHODS choose what
+is done now, the rest can follow; TESTS (200) is part of the protocol; RUN (runs/metaworld),
+PROCESSES. Without METAWORLD_PYTHON nothing is measured; the line says so.
 """
 
 from __future__ import annotations
@@ -40,10 +41,10 @@ from lwd_rollout.table.methods import chosen
 from lwd_rollout.table.protocol import Budget, Online, Trials
 from lwd_rollout.workers import workers
 
+_METHODS = ('sft', 'sft_long', 'lwd_offline', 'expectile_offline', 'shuffled', 'lwd_online',
+            'filtered_same', 'filtered_self')
 _WHOLE = {'TASKS': 'pick-place-v3,shelf-place-v3,peg-insert-side-v3', 'SEEDS': '2',
-          'TESTS': '200', 'NOISES': '1,0.5', 'METHODS': (
-              'sft,sft_long,lwd_offline,expectile_offline,shuffled,lwd_online,filtered_same,'
-              'filtered_self')}
+          'TESTS': '200', 'NOISES': '1,0.5', 'METHODS': ','.join(_METHODS)}
 _QUICK = {'TASKS': 'pick-place-v3', 'SEEDS': '1', 'TESTS': '2', 'NOISES': '1',
           'METHODS': 'sft,sft_long,lwd_offline,lwd_online,filtered_same'}
 SETTING = {name: os.environ.get(name, value)
@@ -65,9 +66,9 @@ def protocol(task: str) -> MetaProtocol:
     budget = Budget(*[2] * 6) if quick() else Budget(
         reference=4000, critic=2500, actor=500)
     return MetaProtocol(
-        name='metaworld', tasks=(task,), methods=METHODS, seeds=SEEDS, budget=budget,
+        name='metaworld', tasks=(task,), methods=_METHODS, budget=budget,
         online=Online(rounds=2 if quick() else 5, episodes=2 if quick() else 50),
-        testing=Trials(episodes=TESTS, distribution='', noises=NOISES, best_of=(1,)),
+        testing=Trials(episodes=TESTS, distribution=''),
         train=TrainConfig(
             policy=PolicyConfig(horizon=_HORIZON, coefficients=_HORIZON),
             # Its kinematics are not the G1's: the critic sees the hand's path as it is commanded.
@@ -81,7 +82,7 @@ def measured(folder: Path, python: str) -> int:
     """Run what is not there yet, and report all."""
     processes = int(os.environ.get('PROCESSES', '0'))
     metrics: dict[str, float] = {}
-    units = [Unit(folder / task, protocol(task), METHODS, seed, python)
+    units = [Unit(folder / task, protocol(task), METHODS, NOISES, seed, python)
              for seed in range(SEEDS) for task in TASKS]
     with workers(processes) as pool:
         pools = {pool.submit(make_pool, folder / task, task, POOL, python): task
@@ -92,7 +93,7 @@ def measured(folder: Path, python: str) -> int:
             trained.result()
     for noise in NOISES:
         found = {name: np.array([[
-            scores(unit, name, noise, 1) for unit in units if unit.task == task]
+            scores(unit, name, noise) for unit in units if unit.task == task]
             for task in TASKS]) for name in METHODS}
         for name, values in found.items():
             metrics[f'{name}_noise{noise:g}'] = float(values.mean())

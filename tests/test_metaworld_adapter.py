@@ -153,11 +153,11 @@ def test_a_task_from_its_data_to_its_scores(simulator, tmp_path):
     protocol = MetaProtocol(
         name='metaworld', tasks=(TASK,), methods=('sft', 'lwd_offline', 'lwd_online'), seeds=1,
         budget=Budget(*[1] * 6), online=Online(rounds=1, episodes=1),
-        testing=Trials(episodes=1, distribution='', noises=(1.0,), best_of=(1,)),
+        testing=Trials(episodes=1, distribution=''),
         train=TrainConfig(policy=PolicyConfig(horizon=8, coefficients=8),
                           trainer=TrainerConfig(tensorboard=False, prefetch=0)))
     assert 0.0 < make_pool(tmp_path / TASK, TASK, 3, sys.executable) <= 1.0
-    unit = Unit(tmp_path / TASK, protocol, protocol.methods, 0, sys.executable)
-    assert scores(unit, 'lwd_online', 1.0, 1) is None
+    unit = Unit(tmp_path / TASK, protocol, protocol.methods, (1.0,), 0, sys.executable)
+    assert scores(unit, 'lwd_online', 1.0) is None
     run(unit)
-    assert len(scores(unit, 'lwd_online', 1.0, 1)) == 1
+    assert len(scores(unit, 'lwd_online', 1.0)) == 1

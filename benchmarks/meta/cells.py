@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,11 @@ from typing import Any
 from benchmarks.meta.episodes import demonstrate, drive
 from benchmarks.meta.simulator import Simulator
 from lwd_data.replay.catalogue import Catalogue
-from lwd_policy.runtime import ChunkSampler, RuntimeConfig
-from lwd_policy.store import CRITIC, POLICY, load_critic, load_policy
+from lwd_policy.runtime import ChunkSampler
+from lwd_policy.store import POLICY, load_policy
 from lwd_rollout.table.layout import Layout
 from lwd_rollout.table.lines import Lines
-from lwd_rollout.table.methods import METHODS, Method
+from lwd_rollout.table.methods import Method
 from lwd_rollout.table.protocol import TableProtocol
 from lwd_rollout.table.rounds import EPISODES, Rounds
 from lwd_rollout.table.train import train
@@ -41,6 +41,8 @@ class Unit:
     protocol: MetaProtocol
     methods: tuple[str, ...]
     """In the order in which they need each other."""
+    noises: tuple[float, ...]
+    """Of the flow, that they are tested with."""
     seed: int
     python: str
     """With Meta-World."""
@@ -104,33 +106,28 @@ def run(unit: Unit) -> None:
 
 
 def _score(unit: Unit, name: str, simulator: Simulator) -> None:
-    layout, test = unit.layout, unit.protocol.testing
-    cell = layout.cell(name, unit.seed)
-    for noise in test.noises:
-        for best_of in test.best_of if METHODS[name].has_critic else (1,):
-            file = layout.scores(name, unit.seed, unit.task, noise, best_of)
-            if layout.read(file) is not None:
-                continue
-            lines = Lines(file.with_suffix('.jsonl'))
-            for scene in range(TEST_SEEDS + len(lines.rows), TEST_SEEDS + test.episodes):
-                sampler, version = _sampler(cell / POLICY, scene, noise, best_of)
-                lines.add(drive(simulator, unit.task, scene, sampler, version).row())
-            layout.write(file, {'episodes': lines.rows})
-            lines.remove()
+    layout, count = unit.layout, unit.protocol.testing.episodes
+    for noise in unit.noises:
+        file = layout.scores(name, unit.seed, unit.task, noise, 1)
+        if layout.read(file) is not None:
+            continue
+        lines = Lines(file.with_suffix('.jsonl'))
+        for scene in range(TEST_SEEDS + len(lines.rows), TEST_SEEDS + count):
+            sampler, version = _sampler(layout.cell(name, unit.seed) / POLICY, scene, noise)
+            lines.add(drive(simulator, unit.task, scene, sampler, version).row())
+        layout.write(file, {'episodes': lines.rows})
+        lines.remove()
 
 
-def _sampler(
-    policy: Path, scene: int, noise: float = 1.0, best_of: int = 1,
-) -> tuple[ChunkSampler, str]:
+def _sampler(policy: Path, scene: int, noise: float = 1.0) -> tuple[ChunkSampler, str]:
     network, runtime, card = load_policy(policy)
-    options = RuntimeConfig(**{**vars(runtime), 'noise': noise, 'best_of': best_of})
-    critic = load_critic(policy.parent / CRITIC) if best_of > 1 else None
-    return ChunkSampler(network, options, ranker=critic, seed=scene), card.version
+    options = replace(runtime, noise=noise)
+    return ChunkSampler(network, options, seed=scene), card.version
 
 
-def scores(unit: Unit, name: str, noise: float, best_of: int) -> list[float] | None:
+def scores(unit: Unit, name: str, noise: float) -> list[float] | None:
     """Return 0 or 1 for each test episode of a cell; None if it was not tested."""
-    file = unit.layout.scores(name, unit.seed, unit.task, noise, best_of)
+    file = unit.layout.scores(name, unit.seed, unit.task, noise, 1)
     if not file.is_file():
         return None
     return [float(row['success']) for row in json.loads(file.read_text())['episodes']]
