@@ -18,18 +18,17 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.foreign import Foreign
 from benchmarks.harness import quick, report
 from benchmarks.qam.vectors import Sizes, VectorQam, random_batch
 from lwd_policy.linear import linear
@@ -46,34 +45,12 @@ Took = tuple[float, float]
 BARS = {'ratio': ('>=', 1.0), 'adjoint_error': ('<=', 1e-4)}
 
 
-class Reference:
-    """The reference in a process of its own."""
-
-    def __init__(self, python: str, repository: str, sizes: Sizes) -> None:
-        """Start it; its modules are those of the checkout."""
-        self._process = subprocess.Popen(
-            [python, str(_WORKER), json.dumps(asdict(sizes))], text=True, cwd=repository,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            env={**os.environ, 'PYTHONPATH': repository, 'JAX_PLATFORMS': 'cpu'})
-
-    def ask(self, **request: Any) -> Any:
-        """Return its answer to a request."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(request) + '\n')
-        self._process.stdin.flush()
-        line = self._process.stdout.readline()
-        if not line:
-            raise SystemExit(
-                f'the reference ended with status {self._process.wait()}; is QAM_PYTHON a Python '
-                'with its requirements?')
-        return json.loads(line)['answer']
-
-    def close(self) -> None:
-        """End it."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
+def start_reference(python: str, repository: str, sizes: Sizes) -> Foreign:
+    """Start the reference; its modules are those of the checkout."""
+    return Foreign(
+        [python, str(_WORKER), json.dumps(asdict(sizes))],
+        'is QAM_PYTHON a Python with its requirements?', folder=repository,
+        variables={**os.environ, 'PYTHONPATH': repository, 'JAX_PLATFORMS': 'cpu'})
 
 
 def field(arrays: dict[str, Tensor], name: str) -> dict[str, Tensor]:
@@ -102,7 +79,7 @@ def _layers(arrays: dict[str, Tensor], at: str) -> int:
     return sum(name.startswith(f'{at}/Dense_') and name.endswith('/kernel') for name in arrays)
 
 
-def adjoint_error(reference: Reference, sizes: Sizes) -> dict[str, float]:
+def adjoint_error(reference: Foreign, sizes: Sizes) -> dict[str, float]:
     """Return how far paths and adjoints from the same weights and noise are apart."""
     with tempfile.TemporaryDirectory() as folder:
         file = f'{folder}/adjoints.npz'
@@ -167,7 +144,7 @@ def main() -> int:
                  **medians('ours', timed(ours, sizes, TURNS * UPDATES))}
         why = 'no reference: QAM_REPO and QAM_PYTHON name no checkout and Python of it'
         return report('qam_reference', alone, BARS, unmeasured=dict.fromkeys(BARS, why))
-    reference = Reference(python, str(Path(repository).absolute()), sizes)
+    reference = start_reference(python, str(Path(repository).absolute()), sizes)
     try:
         metrics = adjoint_error(reference, sizes)
         reference.ask(do='updates', count=WARM_UP)

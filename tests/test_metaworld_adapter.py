@@ -104,6 +104,13 @@ def test_commands_are_the_way_of_the_hand():
     np.testing.assert_allclose(robot.targets(commands), np.column_stack([corners, [-1.0, 1.0]]))
 
 
+def test_a_python_without_it_is_named():
+    missing = Simulator('false')
+    with pytest.raises(SystemExit, match=r"'false'.* ended with status 1; is METAWORLD_PYTHON"):
+        missing.reset(TASK, 0)
+    missing.close()
+
+
 def test_the_same_seed_is_the_same_scene(simulator):
     first = simulator.reset(TASK, 3)
     assert (simulator.reset(TASK, 4) != first).any()

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +10,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from benchmarks.foreign import Foreign
 
 Array = NDArray[np.float64]
 _WORKER = Path(__file__).with_name('worker.py')
@@ -34,23 +34,18 @@ class Steps:
 class Simulator:
     """One simulated robot."""
 
-    def __init__(self, python: str, worker: Path = _WORKER) -> None:
-        """Start it.
-
-        Args:
-            python: Of an environment with Meta-World.
-            worker: What it runs.
-        """
-        self._process = subprocess.Popen(
-            [python, str(worker)], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    def __init__(self, python: str) -> None:
+        """Start it with the Python of an environment with Meta-World."""
+        self._worker = Foreign(
+            [python, str(_WORKER)], 'is METAWORLD_PYTHON a Python with Meta-World?')
 
     def reset(self, task: str, seed: int) -> Array:
         """Begin an episode; returns the observation, (39,)."""
-        return np.array(self._ask(do='reset', task=task, seed=seed)['observation'])
+        return np.array(self._worker.ask(do='reset', task=task, seed=seed)['observation'])
 
     def play(self, targets: Array) -> Steps:
         """Bring the hand to targets, (n, 4): m and effort, a step each, until it succeeds."""
-        return _steps(self._ask(do='play', targets=targets.tolist()))
+        return _steps(self._worker.ask(do='play', targets=targets.tolist()))
 
     def demonstrate(
         self, task: str, seed: int, steps: int, flaws: Mapping[str, Any],
@@ -67,28 +62,13 @@ class Simulator:
         Returns:
             First observation, (39,), and all steps.
         """
-        found = self._ask(do='demonstrate', task=task, seed=seed, steps=steps, flaws=dict(flaws))
+        found = self._worker.ask(
+            do='demonstrate', task=task, seed=seed, steps=steps, flaws=dict(flaws))
         return np.array(found['observation']), _steps(found)
-
-    def _ask(self, **request: Any) -> Any:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(request) + '\n')
-        self._process.stdin.flush()
-        line = self._process.stdout.readline()
-        if not line:
-            raise SystemExit(
-                f'Meta-World ended with status {self._process.wait()}; is METAWORLD_PYTHON a '
-                'Python with it?')
-        return json.loads(line)
 
     def close(self) -> None:
         """End it."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.close()
-        self._process.wait()
-        self._process.stdout.close()
+        self._worker.close()
 
 
 def _steps(found: Mapping[str, Any]) -> Steps:

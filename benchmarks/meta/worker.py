@@ -124,7 +124,7 @@ def main() -> None:
     os.dup2(2, 1)
     worker = Worker()
     for line in sys.stdin:
-        answers.write(json.dumps(worker.answer(json.loads(line))) + '\n')
+        answers.write(json.dumps({'answer': worker.answer(json.loads(line))}) + '\n')
         answers.flush()
 
 
