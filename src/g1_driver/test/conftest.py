@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent))
+
 
 @pytest.fixture
 def sdk(monkeypatch):
@@ -14,3 +16,16 @@ def sdk(monkeypatch):
     yield a2d_sdk.robot
     for name in ('a2d_sdk', 'a2d_sdk.robot'):
         del sys.modules[name]
+
+
+@pytest.fixture
+def graph(ros_domain):
+    from graph import Graph
+    found = Graph(ros_domain)
+    yield found
+    found.close()
+
+
+@pytest.fixture(params=['sim', 'sdk'])
+def backend(request, sdk):
+    return request.param

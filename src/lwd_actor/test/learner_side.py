@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Policies as a learner offers them: signed manifests, and their parts."""
+"""Signed manifests and parts of policies, as a learner has them, and a robot that takes them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from dataclasses import replace
 
 from tiny_policies import saved, tiny, trained
 
+from lwd_actor.reception.receiver import Receiver
 from lwd_policy.payload import pack
+from lwd_policy.shelf import Shelf, ShelfWriter
 from lwd_policy.signature import SigningKey, TrustedKeys, new_keys
 
 
@@ -53,3 +55,35 @@ def send(receiver, manifest, parts, order=None):
     """Have a receiver hear parts of a payload, all unless an order is given."""
     for index in range(len(parts)) if order is None else order:
         receiver.part(manifest.version, manifest.payload_sha256, index, parts[index])
+
+
+class Receiving:
+    """A receiver with a clock that only moves when told."""
+
+    def __init__(self, folder, learner, judge=None, **more):
+        self.now = 0.0
+        self.said = []
+        self.shelf = ShelfWriter(folder)
+        self.receiver = Receiver(
+            self.shelf, learner.trusted, judge or Accepting(), clock=lambda: self.now,
+            on_change=self.said.append, **more)
+
+    def take(self, manifest, parts, order=None):
+        self.receiver.manifest(manifest)
+        send(self.receiver, manifest, parts, order)
+        self.work()
+
+    def work(self):
+        self.receiver.work(timeout=0.0)
+
+    @property
+    def current(self):
+        return Shelf(self.shelf.folder).current()
+
+    @property
+    def reason(self):
+        return self.receiver.last_refusal[1]
+
+    def close(self):
+        self.receiver.close()
+        self.shelf.close()

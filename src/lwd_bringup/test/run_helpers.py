@@ -132,4 +132,5 @@ def finished(folder: Path) -> None:
     learn(folder)
     evaluate(folder, 'last', 0.8)
     (folder / 'versions.jsonl').write_text('{"python": "3.11.2", "torch": "2.13.0"}\n')
-    (folder / SUMMARY).write_text(json.dumps({'finished': '2026-01-02T03:04:05+0000'}))
+    (folder / SUMMARY).write_text(json.dumps({
+        'finished': '2026-01-02T03:04:05+0000', 'segments_registered': 1234}))

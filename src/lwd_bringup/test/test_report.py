@@ -59,6 +59,7 @@ def test_a_finished_run_tells_everything(tmp_path):
     fact = helpers.fleet(300.0)
     assert f'P50 {quantile(fact.upward(), 0.5):.2f} s' in page.text
     assert f'P99 {quantile(fact.downward(), 0.99):.2f} s' in page.text
+    assert '1,234 segments are in the store' in page.text
     assert 'online 33%' in page.text
     for number in range(1, 5):
         assert helpers.version_of(number)[:12] in page.text

@@ -2,6 +2,7 @@
 """Lets tests import the helpers beside them, and those of other packages."""
 
 import sys
+import uuid
 from pathlib import Path
 
 import pytest
@@ -18,3 +19,12 @@ def s3(tmp_path_factory):
     from s3_server import running
     with running(tmp_path_factory.mktemp('s3')) as server:
         yield server
+
+
+@pytest.fixture(params=['folder', 's3'])
+def any_site(request, tmp_path):
+    """Return a site whose store is a folder, and one with a real S3 server."""
+    from site_helpers import Site
+    if request.param == 'folder':
+        return Site(tmp_path)
+    return Site(tmp_path, request.getfixturevalue('s3').store(prefix=uuid.uuid4().hex))

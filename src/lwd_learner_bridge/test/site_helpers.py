@@ -11,6 +11,7 @@ from lwd_data.replay.catalogue import Catalogue
 from lwd_learner_bridge.errors import BridgeError, TransferError
 from lwd_learner_bridge.ingest.config import IngestConfig
 from lwd_learner_bridge.ingest.coordinator import Coordinator
+from lwd_learner_bridge.store.notice import decode_answer, decode_notice
 from lwd_learner_bridge.store.objects import ObjectStore
 from lwd_learner_bridge.upload.config import UploadConfig
 from lwd_learner_bridge.upload.uploader import Uploader
@@ -153,3 +154,25 @@ class Site:
             return catalogue._db.execute(
                 'SELECT e.name, s.number, s.sha256 FROM segments s JOIN episodes e '
                 'ON s.episode = e.number ORDER BY 1, 2').fetchall()
+
+
+def uploaded(site, count=3, **config):
+    """Upload what is in the spool; returns the notices."""
+    uploader = site.uploader(**config)
+    site.run(uploader, until=lambda: len(site.inbox()) == count)
+    uploader.close()
+    return [decode_notice(site.objects.read(key), key) for key in site.inbox()]
+
+
+def taken(site):
+    """Let a coordinator take the inbox."""
+    coordinator = site.coordinator()
+    for _ in range(50):
+        coordinator.work()
+        site.now += 0.05
+    coordinator.close()
+    return coordinator
+
+
+def answers(site):
+    return [decode_answer(site.objects.read(key), key) for key in site.objects.names('answers')]

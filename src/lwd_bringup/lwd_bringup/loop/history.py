@@ -125,7 +125,8 @@ def _add(history: History, before: float, fact: FleetFact) -> None:
     whole = history.fact
     whole.seconds = before + fact.seconds
     whole.learner, whole.warnings = fact.learner, fact.warnings
-    whole.segments += fact.segments
+    # Not added up: what nobody had answered is announced again in the next start.
+    whole.segments = fact.segments
     for name, robot in fact.robots.items():
         known = whole.robots.get(name, RobotFact(name))
         whole.robots[name] = replace(robot, **{

@@ -190,15 +190,17 @@ def latencies(run: Run) -> str:
         return ''
     waiting = sum(each.sampleable < 0 for each in run.history.fact.episodes)
     up, down = run.history.upward, run.history.downward
-    said = f'{run.history.fact.segments:,} segments were uploaded.'
+    said = []
+    if 'segments_registered' in run.summary:
+        said.append(f'{run.summary["segments_registered"]:,} segments are in the store.')
     if waiting:
-        said += (f' Of {waiting} episodes it is not known that the learner could sample them '
-                 'before the fleet was stopped.')
+        said.append(f'Of {waiting} episodes it is not known that the learner could sample them '
+                    'before the fleet was stopped.')
     return ('<div class="grid2"><div><h3>End of an episode until the learner can sample it</h3>'
             + charts.histogram(up, x='s', marks=_marks(up))
             + '</div><div><h3>Publication of a policy until a robot runs it</h3>'
             + charts.histogram(down, x='s', colour=charts.ORANGE, marks=_marks(down))
-            + '</div></div>' + note(said))
+            + '</div></div>' + (note(' '.join(said)) if said else ''))
 
 
 def _marks(values: list[float]) -> list[tuple[float, str]]:

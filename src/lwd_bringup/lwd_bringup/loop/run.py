@@ -251,7 +251,6 @@ def _summary(
         'swaps': {name: robot.swaps for name, robot in fact.robots.items()},
         'first_swap_s': swapped[0] if swapped else None,
         'refused': {name: robot.refused for name, robot in fact.robots.items()},
-        'segments': fact.segments,
         'segments_registered': kept.registered,
         'segments_waiting': len(kept.waiting),
         'segments_lost': len(kept.lost),
