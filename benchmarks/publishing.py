@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from lwd_learner_bridge.online import OnlineConfig
+from lwd_learner_bridge.online_config import OnlineConfig
 from lwd_policy import canary
 from lwd_policy.payload import CANARY_FILE
 from lwd_policy.policy import FlowPolicy

@@ -23,7 +23,8 @@ from lwd_learner.training import TrainConfig, make_algorithm
 from lwd_learner.value_learning import ValueConfig
 from lwd_learner_bridge import online
 from lwd_learner_bridge.errors import BridgeError
-from lwd_learner_bridge.online import OnlineConfig, OnlineLearner
+from lwd_learner_bridge.online import OnlineLearner
+from lwd_learner_bridge.online_config import OnlineConfig
 from lwd_policy import delta
 from lwd_policy.config import PolicyConfig
 from lwd_policy.critic import CriticConfig

@@ -10,7 +10,7 @@ from typing import Any
 
 from lwd_bringup.errors import ConfigError
 from lwd_learner_bridge.coordinator_node import CoordinatorConfig
-from lwd_learner_bridge.online import OnlineConfig
+from lwd_learner_bridge.online_config import OnlineConfig
 from lwd_learner_bridge.publisher_node import PublisherConfig
 
 _SHARED = ('store', 'replay', 'run', 'init', 'published', 'signing_key')

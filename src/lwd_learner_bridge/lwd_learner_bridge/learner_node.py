@@ -12,7 +12,8 @@ from rclpy.node import Node
 from lwd_data.errors import DataError
 from lwd_learner.errors import LearnerError
 from lwd_learner_bridge.errors import BridgeError
-from lwd_learner_bridge.online import OnlineConfig, OnlineLearner, Standing
+from lwd_learner_bridge.online import OnlineLearner
+from lwd_learner_bridge.online_config import OnlineConfig, Standing
 from lwd_msgs.msg import LearnerStatus
 from lwd_policy.errors import PolicyError
 from lwd_ros.diagnostics import ERROR, OK, Diagnostics, Health
