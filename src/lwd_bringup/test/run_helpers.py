@@ -103,6 +103,7 @@ def learn(folder: Path, rounds: int = 4) -> None:
             file.write(json.dumps({
                 'step': 100 * number, 'phase': 'data', 'seconds': 1.0,
                 'data/windows': 3000 + 500 * number, 'data/episodes': 40 + 10 * number,
+                'data/staleness': 0.5 * number,
                 'data/origin/offline': 3000, 'data/origin/online': 500 * number,
                 'data/task/restock': 2000, 'data/task/cooler': 1000 + 500 * number,
                 'data/source/policy': 2500, 'data/source/teleop': 500 + 500 * number,

@@ -61,6 +61,7 @@ def test_a_finished_run_tells_everything(tmp_path):
     assert f'P99 {quantile(fact.downward(), 0.99):.2f} s' in page.text
     assert '1,234 segments are in the store' in page.text
     assert 'online 33%' in page.text
+    assert '1.5 newer policies were deployed in the mean' in page.text
     for number in range(1, 5):
         assert helpers.version_of(number)[:12] in page.text
     assert 'learner.learner.keep' in page.text

@@ -201,6 +201,18 @@ def test_describe_counts_what_can_be_drawn(sampler):
     assert found['origin'] == {'offline': 62, 'online': 58}
     assert found['source'] == {'policy': 109, 'teleop': 11}
     assert found['outcome'] == {'success': 74, 'failure': 26, 'none': 20}
+    # c: 16 windows of its first policy, then 11 of the next; a third one made d's 20.
+    assert found['staleness'] == pytest.approx((16 * 2 + 11 * 1) / 47)
+
+
+def test_what_only_experts_did_is_not_stale(tmp_path):
+    write_episode(tmp_path / 'offline' / 'a', steps=40, version={0: 'b' * 64, 20: 'c' * 64})
+    write_episode(tmp_path / 'online' / 'b', steps=40, source={0: TELEOP})
+    with Catalogue(tmp_path) as catalogue:
+        catalogue.add_folder(tmp_path / 'offline', origin='offline')
+        catalogue.add_folder(tmp_path / 'online', origin='online')
+        sampler = WindowSampler(catalogue.snapshot(), CONFIG, {'restock': 2})
+    assert sampler.describe()['staleness'] == 0.0
 
 
 def test_a_selection_leaves_the_rest_out(snapshot):

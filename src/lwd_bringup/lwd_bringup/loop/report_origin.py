@@ -63,6 +63,9 @@ def mixture(run: Run) -> str:
     said = (f'Windows that the learner could draw in its last round: '
             f'{newest.get("data/windows", 0):,.0f} of {newest.get("data/episodes", 0):,.0f} '
             'episodes.')
+    if 'data/staleness' in newest:
+        said += (f' Since a window of the fleet was recorded, '
+                 f'{newest["data/staleness"]:.1f} newer policies were deployed in the mean.')
     online = Line('online', [(number, float(row.get('data/origin/online', 0)))
                              for number, row in enumerate(rows, 1)], charts.ORANGE)
     offline = Line('offline', [(number, float(row.get('data/origin/offline', 0)))

@@ -120,7 +120,8 @@ class WindowSampler:
 
         Returns:
             `windows`, `episodes` that have some, `left_out` windows that lack an observation at
-            one of their ends; and windows by name of `task`, `origin`, `source` and `outcome`.
+            one of their ends; windows by name of `task`, `origin`, `source` and `outcome`; and
+            `staleness`, how many policies are newer than the one that acted, in the mean.
         """
         return self.table.describe()
 

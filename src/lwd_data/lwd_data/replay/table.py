@@ -97,7 +97,24 @@ class AnchorTable:
             'task': by(self.task[self.episode], dict(enumerate(self.tasks))),
             'origin': by(self.origin[self.episode], dict(enumerate(ORIGINS))),
             'source': by(self.source, SOURCE_NAMES),
-            'outcome': by(self.outcome[self.episode], OUTCOME_NAMES)}
+            'outcome': by(self.outcome[self.episode], OUTCOME_NAMES),
+            'staleness': self.staleness()}
+
+    def staleness(self) -> float:
+        """Return how many policies are newer than the one that acted, in the mean over windows.
+
+        Of windows that a policy made online; 0 if there are none. Policies are in the order in
+        which their first windows came: a deployed fleet's episodes are registered as they come.
+        """
+        online = self.origin[self.episode] == ORIGINS.index('online')
+        mine = np.flatnonzero(online & (self.source == ControlStep.SOURCE_POLICY))
+        if not len(mine):
+            return 0.0
+        came = mine[np.lexsort((self.first[mine], self.episode[mine]))]
+        codes, first = np.unique(self.version[came], return_index=True)
+        newer = len(codes) - 1 - np.argsort(np.argsort(first))
+        sizes = np.diff(self.ends, prepend=0)[mine]
+        return float(np.average(newer[np.searchsorted(codes, self.version[mine])], weights=sizes))
 
 
 def build_table(
