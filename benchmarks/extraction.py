@@ -11,7 +11,8 @@ of the flow in each:
 - `made`: the KL of the actor from its reference.
 - `gain`: by how much the actor's chunks are better than the reference's, by its own critic, in
   standard deviations of Q within a state; `gain_other` by the critic of the next seed, which has
-  seen the same episodes but not this actor. Of eight chunks the best by Q gains `gain_best_of_8`.
+  seen the same episodes but not this actor. Of eight chunks the best by its own critic gains
+  `gain_best_of_8`, and `gain_best_of_8_other` by that other one: how far two critics agree.
 
 RATES=1e-4,1e-3 trains actors anew, of the same critics as they are now, for UPDATES (500) at each
 rate, and says the same of them: `made_1e-4` and so on.
@@ -133,15 +134,16 @@ def gains(cell: Cell, actor: FlowPolicy, other: Critic) -> dict[str, float]:
                                cell.engine.generator(0, 1))
 
     before, after = drawn(cell.reference), drawn(actor)
+    chosen = cell.critic.rank(cell.seen, before).reshape(STATES, -1, BEST_OF).argmax(
+        dim=2, keepdim=True)
     found = {}
-    for name, critic in (('gain', cell.critic), ('gain_other', other)):
+    for end, critic in (('', cell.critic), ('_other', other)):
         q = critic.rank(cell.seen, before)
-        spread = q.std(dim=1).clamp(min=1e-6)
-        better = critic.rank(cell.seen, after).mean(dim=1) - q.mean(dim=1)
-        found[name] = float((better / spread).mean())
-        if name == 'gain':
-            best = q.reshape(STATES, -1, BEST_OF).amax(dim=2).mean(dim=1) - q.mean(dim=1)
-            found['gain_best_of_8'] = float((best / spread).mean())
+        mean, spread = q.mean(dim=1), q.std(dim=1).clamp(min=1e-6)
+        better = critic.rank(cell.seen, after).mean(dim=1) - mean
+        best = q.reshape(STATES, -1, BEST_OF).gather(2, chosen).flatten(1).mean(dim=1) - mean
+        found[f'gain{end}'] = float((better / spread).mean())
+        found[f'gain_best_of_8{end}'] = float((best / spread).mean())
     return found
 
 
