@@ -23,16 +23,24 @@ TINY = {
 """Settings with which a comparison takes less than a minute."""
 
 
-def compare(protocol: TableProtocol) -> dict[str, Any]:
-    """Run a comparison, or go on with it; returns its results.
+def layout_of(protocol: TableProtocol) -> Layout:
+    """Return where a comparison is.
 
-    Environment: RUN (its folder, runs/NAME by default), POOL (made there by default), PROCESSES.
+    Environment: RUN (its folder, runs/NAME by default), POOL (made there by default).
     """
     name = f'{protocol.name}-quick' if quick() else protocol.name
     pool = os.environ.get('POOL')
-    layout = Layout(
+    return Layout(
         Path(os.environ.get('RUN', f'runs/{name}')).absolute(), protocol,
         None if pool is None else Path(pool).absolute())
+
+
+def compare(protocol: TableProtocol) -> dict[str, Any]:
+    """Run a comparison, or go on with it; returns its results.
+
+    Environment: as `layout_of`, and PROCESSES.
+    """
+    layout = layout_of(protocol)
     # Starting a process for each takes longer than the tiny jobs themselves.
     failures = run(layout, processes=int(os.environ.get('PROCESSES', '0')), here=quick(),
                    say=lambda text: print(text, flush=True))

@@ -2,8 +2,8 @@
 """How far an actor follows its critic: what the adjoints ask for, and what the actor makes of it.
 
 Of the cells `lwd_offline` of a comparison that was trained (RUN: runs/offline, as `offline` leaves
-it), asked in STATES (96) windows of episodes that the critics have not seen, with PATHS (32) paths
-of the flow in each:
+it; QUICK=1 without RUN makes a tiny one), asked in STATES (96) windows of episodes that the
+critics have not seen, with PATHS (32) paths of the flow in each:
 
 - `asked`: KL, nats, that the adjoints ask for, single paths bounded as in training; `common` is
   the part of it that all paths of a state share. A policy that only shifted its chunks in each
@@ -29,7 +29,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.comparison import TINY, compare
+from benchmarks.comparison import TINY, compare, layout_of
 from benchmarks.harness import quick, report
 from lwd_bringup.commands.bench import find_protocol
 from lwd_data.replay.catalogue import Catalogue
@@ -57,6 +57,7 @@ PATHS = int(os.environ.get('PATHS', '8' if quick() else '32'))
 UPDATES = int(os.environ.get('UPDATES', '2' if quick() else '500'))
 RATES = [word for word in os.environ.get('RATES', '1e-4' if quick() else '').split(',') if word]
 BEST_OF = 8
+"""PATHS is a multiple of it."""
 
 
 @dataclass(frozen=True)
@@ -72,10 +73,21 @@ class Cell:
     seen: Observation
 
 
+def trained_comparison() -> Layout:
+    """Return the comparison that is asked about."""
+    if quick() and 'RUN' not in os.environ:
+        tiny = load(find_protocol('table'), {
+            **TINY, 'name': 'extraction', 'methods': [METHOD.name], 'seeds': 2})
+        compare(tiny)
+        return layout_of(tiny)
+    return opened(Path(os.environ.get('RUN', 'runs/offline')).absolute())
+
+
 def cell_of(layout: Layout, seed: int) -> Cell:
     """Open the cell of a seed."""
     config = of_cell(layout.protocol, METHOD, seed)
-    engine = Engine(replace(config.engine, threads=1))
+    # The cells' policies and critics are read to the processor.
+    engine = Engine(replace(config.engine, device='cpu', threads=1))
     with Catalogue(layout.replay) as catalogue:
         replay = Replay(catalogue.snapshot(), policy_config(config), engine, config.lwd.td,
                         seed=seed)
@@ -97,7 +109,7 @@ def asked_and_made(cell: Cell, actor: FlowPolicy) -> dict[str, float]:
                     for network in (actor, cell.reference)}
         state = cell.critic.state(cell.seen).repeated(PATHS)
     generator = cell.engine.generator(0, 0)
-    noise = torch.randn(STATES * PATHS, *actor.config.shape, generator=generator)
+    noise = cell.engine.normal((STATES * PATHS, *actor.config.shape), generator)
 
     def velocity(network: FlowPolicy) -> Velocity:
         return lambda actions, level: network.velocity(contexts[network], actions, level)
@@ -169,13 +181,8 @@ def trained(cell: Cell, rate: float) -> FlowPolicy:
 def main() -> int:
     """Run the benchmark."""
     torch.set_num_threads(1)
-    run = Path(os.environ.get('RUN', 'runs/extraction-quick' if quick() else 'runs/offline'))
-    if quick():
-        os.environ['RUN'] = str(run)
-        compare(load(find_protocol('table'), {**TINY, 'methods': [METHOD.name], 'seeds': 2}))
-    layout = opened(run.absolute())
-    seeds = range(layout.protocol.seeds)
-    cells = [cell_of(layout, seed) for seed in seeds]
+    layout = trained_comparison()
+    cells = [cell_of(layout, seed) for seed in range(layout.protocol.seeds)]
     rows: list[dict[str, float]] = []
     for seed, cell in enumerate(cells):
         other = cells[(seed + 1) % len(cells)].critic

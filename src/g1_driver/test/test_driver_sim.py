@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What only a simulated robot does: scenes, a judge and lockstep."""
 
-
 import pytest
 from driving import Commander, position, start
 from rosgraph_msgs.msg import Clock
@@ -59,12 +58,18 @@ def test_lockstep_publishes_simulated_time_and_the_judge_speaks_once(graph, monk
     assert states[-1].task == 'restock'
 
 
-def test_in_lockstep_it_does_not_run_away_from_a_recorder(graph):
-    _, ticks, *_ = start(graph, 'sim', mode='lockstep', lockstep_timeout=60.0)
+def recorded_up_to(graph, ahead, timeout):
+    """Start a robot in lockstep beside a recorder that has ticks up to so many from now."""
+    _, ticks, *_ = start(graph, 'sim', mode='lockstep', lockstep_timeout=timeout)
     recorded = graph.client.create_publisher(UInt64, 'recorded', COMMAND)
     graph.until(lambda: recorded.get_subscription_count() > 0, 'the driver')
-    far = ticks[-1].tick + 50
+    far = ticks[-1].tick + ahead
     recorded.publish(UInt64(data=far))
+    return ticks, recorded, far
+
+
+def test_in_lockstep_it_does_not_run_away_from_a_recorder(graph):
+    ticks, recorded, far = recorded_up_to(graph, ahead=50, timeout=60.0)
     graph.until(lambda: ticks[-1].tick == far + 20, 'the end of its lead')
     # It would have gone on within this time: nobody answers, and it waits 1/30 s for a tick's
     # command.
@@ -75,9 +80,5 @@ def test_in_lockstep_it_does_not_run_away_from_a_recorder(graph):
 
 
 def test_a_recorder_that_died_is_not_waited_for_for_ever(graph):
-    _, ticks, *_ = start(graph, 'sim', mode='lockstep', lockstep_timeout=0.5)
-    recorded = graph.client.create_publisher(UInt64, 'recorded', COMMAND)
-    graph.until(lambda: recorded.get_subscription_count() > 0, 'the driver')
-    far = ticks[-1].tick + 5
-    recorded.publish(UInt64(data=far))
+    ticks, _, far = recorded_up_to(graph, ahead=5, timeout=0.5)
     graph.until(lambda: ticks[-1].tick > far + 40, 'ticks again')

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The driver stops, and stays stopped: emergency stops and life cycles."""
 
-
 import numpy as np
 import pytest
 from driving import Commander, change_state, position, start
