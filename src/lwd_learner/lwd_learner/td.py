@@ -38,7 +38,11 @@ class TdConfig:
     long_n: int = 10
     """Chunks of a target on long-horizon tasks, offline."""
     short_n: int = 1
-    """Chunks of a target on short tasks offline, and on all tasks online."""
+    """Chunks of a target on short tasks offline, and on all where the offline stage settles."""
+    online_n: int = 10
+    """Chunks of a target online, on long-horizon tasks; fewer where a human takes over or the
+    policy changes. The paper has 1, which does not learn what came of a fleet's episodes in as
+    many updates as there are between two policies (docs/learner.md)."""
     long_chunks: float = 5.0
     """Tasks whose successful episodes have at least so many chunks are long-horizon. The paper's
     short tasks have n = 1 from the start; here they too begin with the long n, since a value
@@ -51,7 +55,7 @@ class TdConfig:
     def __post_init__(self) -> None:
         if not 0.0 < self.gamma <= 1.0:
             raise ConfigError(f'td.gamma is {self.gamma}; it must be above 0, at most 1')
-        for name in ('long_n', 'short_n'):
+        for name in ('long_n', 'short_n', 'online_n'):
             if getattr(self, name) < 1:
                 raise ConfigError(f'td.{name} is {getattr(self, name)}; it must be at least 1')
         if self.fixed_n < 0:
@@ -70,9 +74,9 @@ class TdConfig:
         """
         if self.fixed_n:
             return dict.fromkeys(chunks, self.fixed_n)
-        return {
-            task: self.long_n if stage == 'offline' and not settle and length >= self.long_chunks
-            else self.short_n for task, length in chunks.items()}
+        long = self.online_n if stage == 'online' else self.long_n
+        return {task: long if not settle and length >= self.long_chunks else self.short_n
+                for task, length in chunks.items()}
 
 
 @dataclass(frozen=True)

@@ -55,13 +55,22 @@ class ValueLearner:
     """The critic, its target and its optimiser."""
 
     def __init__(self, config: ValueConfig, policy: PolicyConfig, engine: Engine,
-                 total: int = 0) -> None:
-        """Build the critic for a policy's observations and chunks; fit it before its first use."""
+                 total: int = 0, *, fixed_encoder: bool = False) -> None:
+        """Build the critic for a policy's observations and chunks; fit it before its first use.
+
+        Args:
+            config: Of the critic and its learning.
+            policy: Whose observations and chunks it judges.
+            engine: Where it is trained.
+            total: Updates of the cosine; 0 keeps the rate constant.
+            fixed_encoder: Whether its encoder stays as `look_as` leaves it.
+        """
         self.config, self.engine = config, engine
         atoms = config.divl.atoms if config.value == 'divl' else 1
         sizes = CriticConfig(config.critic.encoding, config.critic.width, atoms,
                              config.critic.start)
         self.critic = Critic(sizes, policy).to(engine.device)
+        self.critic.encoder.requires_grad_(not fixed_encoder)
         self.target = Critic(sizes, policy).to(engine.device).requires_grad_(False)
         copy_weights(self.target, self.critic)
         self.trained = engine.wrap(self.critic)
@@ -164,6 +173,19 @@ class ValueLearner:
         for network in (self.critic, self.target):
             network.actions.load_state_dict(policy.actions.state_dict())
             network.encoder.joints.load_state_dict(policy.backbone.joints.state_dict())
+
+    def look_as(self, policy: FlowPolicy) -> None:
+        """Begin with a policy's backbone for an encoder: what matters in a scene it knows already.
+
+        Args:
+            policy: With the same observations; its conditions are left out.
+        """
+        prefix = 'backbone.'
+        seen = {f'encoder.{name.removeprefix(prefix)}': value
+                for name, value in policy.state_dict().items()
+                if name.startswith(prefix) and not name.startswith(f'{prefix}condition.')}
+        for network in (self.critic, self.target):
+            network.load_state_dict({**network.state_dict(), **seen})
 
     def start_from(self, critic: Critic) -> None:
         """Take over the weights of a critic that was trained before.

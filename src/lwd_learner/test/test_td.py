@@ -59,11 +59,11 @@ def test_what_came_of_an_episode_is_its_discounted_success_or_not_known_yet():
 
 
 def test_n_depends_on_task_length_and_stage():
-    config = TdConfig(long_chunks=15.0)
+    config = TdConfig(long_chunks=15.0, online_n=3)
     chunks = {'restock': 7.5, 'shoebox': 27.0}
     assert config.n_steps(chunks, 'offline') == {'restock': 1, 'shoebox': 10}
     assert config.n_steps(chunks, 'offline', settle=True) == {'restock': 1, 'shoebox': 1}
-    assert config.n_steps(chunks, 'online') == {'restock': 1, 'shoebox': 1}
+    assert config.n_steps(chunks, 'online') == {'restock': 1, 'shoebox': 3}
     assert TdConfig(fixed_n=5).n_steps(chunks, 'online') == {'restock': 5, 'shoebox': 5}
 
 

@@ -3,9 +3,9 @@
 
 Offline: a reference by behaviour cloning; the critic with the long n, and, if that is asked for,
 with the short one behind it, which removes the bias of off-policy returns; then, once the critic
-is shown to rank chunks, the actor, with the critic going on. Online: rounds of critic, then both,
-with n = 1; the reference stays frozen as in the paper, or is refreshed on demonstrations and
-corrections before the actor is extracted from it anew.
+is shown to rank chunks, the actor, with the critic going on. Online: rounds of critic, then both;
+the reference stays frozen as in the paper, or is refreshed on demonstrations and corrections
+before the actor is extracted from it anew.
 """
 
 from __future__ import annotations
@@ -48,6 +48,9 @@ class LwdConfig:
     settle_updates: int = 0
     """Of the critic alone after that, with the short n, which the actor's phase then has, too. On
     the simulated G1 it forgets with it what it knew (docs/learner.md)."""
+    critic_encoder: Literal['reference', 'fixed', 'own'] = 'reference'
+    """What a critic sees a scene with: the reference's backbone, trained on; the same, fixed; or
+    an encoder that is its own from the beginning."""
     actor_updates: int = 500
     """Of actor and critic."""
     online_critic_updates: int = 350
@@ -83,6 +86,9 @@ class LwdConfig:
     def __post_init__(self) -> None:
         if self.reference not in ('frozen', 'refreshed'):
             raise ConfigError(f'lwd.reference is {self.reference!r}; known: frozen, refreshed')
+        if self.critic_encoder not in ('reference', 'fixed', 'own'):
+            raise ConfigError(f'lwd.critic_encoder is {self.critic_encoder!r}; known: reference, '
+                              'fixed, own')
 
 
 class Lwd:
@@ -102,11 +108,13 @@ class Lwd:
             policy, config.actor_optimiser, engine, seed=seed, ema=config.actor_ema,
             total=config.actor_updates)
         total = config.critic_updates + config.settle_updates + config.actor_updates
-        self.values = ValueLearner(config.value, policy, engine, total)
+        self.values = ValueLearner(config.value, policy, engine, total,
+                                   fixed_encoder=config.critic_encoder == 'fixed')
         self.extractor = Extractor(config.qam, engine)
         self.fitted = False
         self.runtime = RuntimeConfig()
         self._has_reference = False
+        self._has_critic = False
         self._extracted = False
 
     @property
@@ -144,11 +152,11 @@ class Lwd:
                 found.insert(0, Phase('reference', config.reference_updates,
                                       {'good': Feed('good', size)}))
             return found
-        short = config.td.n_steps(facts.chunks, 'online')
+        fleet = critic(config.td.n_steps(facts.chunks, 'online'))
         found = [
-            Phase('online-critic', config.online_critic_updates, critic(short)),
+            Phase('online-critic', config.online_critic_updates, fleet),
             Phase('online-actor', config.online_updates, {
-                **critic(short),
+                **fleet,
                 'states': Feed('all', config.actor_batch_size, contexts=True)})]
         if config.reference == 'refreshed' and facts.human[config.refresh_on]:
             found.insert(0, Phase('refresh', config.refresh_updates, {
@@ -157,9 +165,13 @@ class Lwd:
         return found
 
     def begin(self, phase: Phase) -> None:
-        """Let the actor begin where the reference is."""
+        """Let critic and actor begin where the reference is."""
         if phase.name == 'refresh':
             self.reference.use(self.config.refresh_optimiser)
+        elif phase.name != 'reference' and not self._has_critic:
+            self._has_critic = True
+            if self.config.critic_encoder != 'own':
+                self.values.look_as(self.reference.average)
         if phase.name == 'actor':
             self._actor.restart(self.reference.average, phase.updates)
             self._extracted = True
@@ -215,6 +227,7 @@ class Lwd:
     def adopt_critic(self, critic: Critic) -> None:
         """Take over a critic that was trained before; after `start_from`."""
         self.values.start_from(critic)
+        self._has_critic = True
 
     def freeze_backbone(self, frozen: bool) -> None:
         """Keep the policy's backbone as it is from now on, or train it again."""
@@ -232,7 +245,8 @@ class Lwd:
         """Return all that is needed to go on."""
         return {'reference': self.reference.state(), 'actor': self._actor.state(),
                 'values': self.values.state(), 'extractor': self.extractor.state(),
-                'has_reference': self._has_reference, 'extracted': self._extracted}
+                'has_reference': self._has_reference, 'has_critic': self._has_critic,
+                'extracted': self._extracted}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take back what `state` returned."""
@@ -242,3 +256,5 @@ class Lwd:
         self.values.restore(state['values'])
         self.extractor.restore(state['extractor'])
         self._has_reference, self._extracted = state['has_reference'], state['extracted']
+        # A run from before critics began like their reference has one of its own.
+        self._has_critic = state.get('has_critic', True)
