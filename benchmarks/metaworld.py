@@ -5,7 +5,7 @@
     metaworld-venv/bin/pip install metaworld==3.1.1 packaging
     METAWORLD_PYTHON=metaworld-venv/bin/python make bench NAME=metaworld
 
-Each task has a policy of its own, which sees the state: its data are 400 episodes of Meta-World's
+Each task has a policy of its own, which sees the state: its data are 150 episodes of Meta-World's
 script, which mistakes where things are, so that about half fail (`meta/episodes.py`). Then five
 rounds of 50 episodes of its own. Methods, budgets and tests are those of `lwd bench table`
 (docs/results.md), without an operator: SFT, SFT trained equally long, LWD offline and online,
@@ -53,7 +53,7 @@ TASKS = SETTING['TASKS'].split(',')
 NOISES = tuple(float(word) for word in SETTING['NOISES'].split(','))
 METHODS = tuple(method.name for method in chosen(SETTING['METHODS'].split(',')))
 SEEDS, TESTS = int(SETTING['SEEDS']), int(SETTING['TESTS'])
-POOL = 6 if quick() else 400
+POOL = 6 if quick() else 150
 """Episodes of the script."""
 BASELINES = ('sft', 'sft_long', 'filtered_same', 'filtered_self')
 _HORIZON = 8
