@@ -41,9 +41,10 @@ from lwd_learner.td import outcomes
 from lwd_learner.trainer import Trainer, TrainerConfig
 from lwd_policy.runtime import RuntimeConfig
 from lwd_policy.store import CRITIC, POLICY, card_of, load_critic, load_policy, save_critic
-from lwd_rollout.branching import BranchPlan, branch, ranking
+from lwd_rollout.branching import BranchPlan, State, branch
 from lwd_rollout.evaluate import EvaluationPlan, outcomes_of
 from lwd_rollout.policy_controller import from_folder
+from lwd_rollout.ranking import judged, ranking
 from lwd_rollout.runner import Setting, run_episode
 from lwd_rollout.statistics import bootstrap_mean
 from lwd_rollout.workers import workers
@@ -142,17 +143,11 @@ def successes(controller: Path, best_of: int, file: Path) -> dict[str, float]:
     return found
 
 
-def within_states(place: Path) -> dict[str, float]:
+def within_states(place: Path, states: list[State]) -> dict[str, float]:
     """Return how a critic orders chunks within states."""
-    file = place / 'ranking.json'
-    if not file.is_file():
-        found = branch(BranchPlan(place / POLICY, place / CRITIC, TASKS, states=STATES,
-                                  chunks=CHUNKS, continuations=CONTINUATIONS,
-                                  first_seed=TESTS))
-        file.write_text(json.dumps(asdict(ranking(found))), encoding='utf-8')
-    kept: dict[str, float] = json.loads(file.read_text(encoding='utf-8'))
+    found = asdict(ranking(judged(states, load_critic(place / CRITIC))))
     # Where no state's chunks had different outcomes there is nothing to rank.
-    return {key: value for key, value in kept.items() if math.isfinite(value)}
+    return {key: value for key, value in found.items() if math.isfinite(value)}
 
 
 def main() -> int:
@@ -175,6 +170,9 @@ def main() -> int:
                        for name, (count, shuffled) in jobs.items()
                        if not (run / name / CRITIC).is_dir()]:
             future.result()
+    states = branch(BranchPlan(SHIPPED / POLICY, TASKS, states=STATES, chunks=CHUNKS,
+                               continuations=CONTINUATIONS, first_seed=TESTS),
+                    run / f'states-{CONTINUATIONS}')
     for name in jobs:
         place = run / name
         chosen = successes(place, BEST_OF, place / 'chosen.json')
@@ -185,7 +183,7 @@ def main() -> int:
         metrics |= {f'best_of_8_{name}': float(np.mean(list(chosen.values()))),
                     f'gain_{name}': float(np.mean(apart)), f'gain_low_{name}': low,
                     f'gain_high_{name}': high}
-        metrics |= {f'{key}_{name}': value for key, value in within_states(place).items()}
+        metrics |= {f'{key}_{name}': value for key, value in within_states(place, states).items()}
         print({key: round(value, 3) for key, value in metrics.items() if key.endswith(name)},
               flush=True)
     return report('critic', metrics, {} if quick() else {f'gain_low_{most}': ('>=', 0.0)})

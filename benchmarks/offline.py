@@ -9,8 +9,8 @@ flow. Settings were chosen on other seeds (split `tune`).
 A run that was interrupted goes on. Environment: SEEDS (3), EPISODES (200 of each task), SPLIT
 (test), FIRST_SEED (0), and RUN, POOL, PROCESSES as in `comparison.py`. Other values make another
 protocol, which needs a RUN of its own. In full it takes seven hours on two cores; SHORT=1 is what
-fits into two and a half: 7,000 updates instead of 15,800, full noise only, 70 episodes of each task
-for each seed (210 a seed), on scenes of its own, and critics asked in 15 states of each task.
+fits into two and a half: 7,000 updates instead of 15,800, full noise only, 70 episodes of each
+task for each seed (210 a seed), on scenes of its own, and critics asked in 15 states of each task.
 """
 
 from __future__ import annotations

@@ -18,12 +18,21 @@ from lwd_policy.config import PolicyConfig
 from lwd_policy.critic import Critic, CriticConfig
 from lwd_policy.policy import FlowPolicy
 from lwd_policy.runtime import RuntimeConfig
-from lwd_policy.store import CRITIC, POLICY, card_of, save_critic, save_policy
-from lwd_rollout.branching import Branch, BranchPlan, branch, ranking
+from lwd_policy.store import (
+    CRITIC,
+    POLICY,
+    card_of,
+    load_critic,
+    save_critic,
+    save_policy,
+)
+from lwd_rollout import branching
+from lwd_rollout.branching import BranchPlan, branch, file_of
 from lwd_rollout.errors import EvaluationError, RolloutError
 from lwd_rollout.evaluate import EvaluationPlan, make_controller
 from lwd_rollout.gate import GateFigures, GatePlan, compare
 from lwd_rollout.policy_controller import PolicyController, from_folder
+from lwd_rollout.ranking import judged
 from lwd_rollout.runner import Setting, run_episode
 
 CONFIG = PolicyConfig(text_width=16, token_width=16, context_width=32, expert_width=32,
@@ -132,65 +141,37 @@ def test_policies_are_named_by_their_folder(tmp_path, run):
         EvaluationPlan(controller=str(broken), episodes=1)
 
 
-def _branches(values):
-    """Return branches from ((q, outcome), ...) of each state."""
-    return [Branch('t', seed, i, q, y)
-            for seed, group in enumerate(values) for i, (q, y) in enumerate(group)]
-
-
-def test_ranking_counts_only_what_states_can_tell():
-    perfect = ranking(_branches([((0.1, 0.0), (0.9, 1.0)), ((0.5, 1.0), (0.4, 0.0))]))
-    assert perfect.auc == 1.0
-    assert perfect.mixed == perfect.states == 2
-    wrong = ranking(_branches([((0.9, 0.0), (0.1, 1.0))]))
-    assert wrong.auc == 0.0
-    assert wrong.correlation == pytest.approx(-1.0)
-    # Between states Q may be as right as it likes: within them it guesses.
-    between = ranking(_branches([((0.9, 1.0), (0.9, 0.0)), ((0.1, 1.0), (0.1, 0.0))]))
-    assert between.auc == 0.5
-    none = ranking(_branches([((0.9, 1.0), (0.8, 1.0)), ((0.1, 0.0), (0.2, 0.0))]))
-    assert none.mixed == 0
-    assert np.isnan(none.auc)
-
-
-def test_slope_is_that_of_outcomes_over_q():
-    rng = np.random.default_rng(0)
-    groups = []
-    for _ in range(200):
-        q = rng.normal(rng.uniform(), 0.1, 6)
-        groups.append(tuple(zip(q, 2.0 * q + rng.uniform())))
-    assert ranking(_branches(groups)).slope == pytest.approx(2.0)
-
-
-def test_what_a_chunk_decides_is_told_from_what_comes_after_it():
-    rng = np.random.default_rng(0)
-
-    def decided(spread, continuations):
-        """Chances of chunks of a state lie as far apart as `spread` says, about a half."""
-        found = []
-        for seed in range(2000):
-            for number, chance in enumerate(0.5 + spread * np.array([-1.0, 1.0] * 3)):
-                came = (rng.random(continuations) < chance).astype(float)
-                found.append(Branch(
-                    't', seed, number, 0.0, float(came.mean()), continuations=continuations,
-                    noise=float(came.var(ddof=1)) if continuations > 1 else None))
-        return ranking(found).decided
-
-    # Of chances .5 +- s the chunks' variance is s^2 (6/5, of six), the rest's .25 - s^2.
-    assert decided(0.0, 3) == pytest.approx(0.0, abs=0.03)
-    assert decided(0.3, 3) == pytest.approx(0.108 / (0.108 + 0.16), abs=0.03)
-    assert decided(0.5, 2) == pytest.approx(1.0)
-    assert np.isnan(decided(0.3, 1))
-
-
-def test_branches_share_their_state(run):
+def test_branches_share_their_state(tmp_path, run):
     folder, _ = run
-    plan = BranchPlan(folder / POLICY, folder / CRITIC, ('restock',), states=1, chunks=2,
-                      first_seed=11, latest=0.1)
-    one, two = (branch(plan, processes=1) for _ in range(2))
-    assert one == two
-    assert len(one) == 2
-    assert one[0].q != one[1].q
+    plan = BranchPlan(folder / POLICY, ('restock',), states=1, chunks=2, first_seed=11, latest=0.1)
+    state, = branch(plan, tmp_path / 'one', processes=1)
+    other, = branch(plan, tmp_path / 'two', processes=1)
+    assert torch.equal(state.actions, other.actions)
+    assert torch.equal(state.outcomes, other.outcomes)
+    assert not torch.equal(state.actions[0], state.actions[1])
+    one, two = judged([state], load_critic(folder / CRITIC))
+    assert one.q != two.q
+    assert one.v == two.v
+    assert one.outcome == state.outcomes[0, 0]
+
+
+def test_states_that_are_there_are_not_made_again(tmp_path, run, monkeypatch):
+    folder, _ = run
+    plan = BranchPlan(folder / POLICY, ('restock',), states=1, chunks=2, first_seed=11, latest=0.1)
+    before, = branch(plan, tmp_path, processes=1)
+    monkeypatch.setattr(branching, 'keep', None)
+    after, = branch(plan, tmp_path, processes=1)
+    assert torch.equal(before.seen.scene, after.seen.scene)
+    assert before.seen.instructions == after.seen.instructions
+
+
+def test_a_damaged_state_is_named(tmp_path, run):
+    folder, _ = run
+    plan = BranchPlan(folder / POLICY, ('restock',), states=1, chunks=2, first_seed=11, latest=0.1)
+    file = file_of(tmp_path, *plan.scenes[0])
+    file.write_bytes(b'no state')
+    with pytest.raises(EvaluationError, match=f'{file.name} is missing or damaged; remove it'):
+        branch(plan, tmp_path, processes=1)
 
 
 def test_the_gate_compares_on_the_same_scenes(run):

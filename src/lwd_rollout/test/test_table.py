@@ -14,8 +14,8 @@ from g1_sim import tasks
 from lwd_learner.algorithms.base import Facts
 from lwd_learner.engine import Engine
 from lwd_learner.training import make_algorithm
-from lwd_rollout.branching import Branch
 from lwd_rollout.errors import TableError
+from lwd_rollout.ranking import Branch
 from lwd_rollout.statistics import crossed_bootstrap, restricted_mean
 from lwd_rollout.table import output, paper
 from lwd_rollout.table.analysis import calibration
@@ -114,9 +114,11 @@ def test_the_graph_has_every_cell_once_behind_what_it_needs():
     assert by_name['score hg_dagger-0 restock noise 1 best of 2'].needs == (
         'train hg_dagger-0', 'train lwd_online-0')
     assert by_name['score hg_dagger-0 restock noise 1 best of 1'].needs == ('train hg_dagger-0',)
-    assert by_name['branch shuffled-0'].needs == ('train shuffled-0', 'train sft-0')
-    assert {job.method for job in planned if job.kind == 'branch'} == {
+    assert by_name['judge shuffled-0'].needs == ('branch sft-0', 'train shuffled-0')
+    assert {job.method for job in planned if job.kind == 'judge'} == {
         name for name, method in METHODS.items() if method.has_critic}
+    assert [job.name for job in planned if job.kind == 'branch'] == [
+        'branch sft-0', 'branch sft-1']
 
 
 def test_a_critic_that_only_chooses_is_trained_but_not_tested():

@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 import numpy as np
 
-from lwd_rollout.branching import Branch, ranking
+from lwd_rollout.ranking import Branch, ranking
 
 _BINS = 5
 
@@ -16,7 +16,7 @@ _BINS = 5
 def critic_figures(branches: Sequence[Branch]) -> dict[str, float]:
     """Return figures of one critic: of Q within states, of V between them.
 
-    `auc`, `slope`, `correlation` and `spread` are those of `branching.Ranking`; `v_slope` is that
+    `auc`, `slope`, `correlation` and `spread` are those of `ranking.Ranking`; `v_slope` is that
     of success over V between states, `v_error` the mean distance of V from the part that
     succeeded, over bins of V with equally many states (1 and 0 are calibrated).
     """

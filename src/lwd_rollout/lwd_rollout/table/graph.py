@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from lwd_rollout.errors import TableError
-from lwd_rollout.table.methods import Method, chosen, judges, needed_first
+from lwd_rollout.table.methods import REFERENCE, Method, chosen, judges, needed_first
 from lwd_rollout.table.protocol import TableProtocol
 
-Kind = Literal['train', 'score', 'branch']
+Kind = Literal['train', 'score', 'branch', 'judge']
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,12 @@ def jobs(protocol: TableProtocol) -> list[Job]:
             for method in needed_first(trained)]
         for method in methods:
             found += _scores(protocol, method, seed)
-            if method.has_critic:
-                found.append(Job(
-                    'branch', method.name, seed,
-                    needs=(f'train {method.name}-{seed}', f'train sft-{seed}'),
-                    work=_branching(protocol)))
+        critics = [method for method in methods if method.has_critic]
+        if critics:
+            states = Job('branch', REFERENCE, seed, needs=(f'train {REFERENCE}-{seed}',),
+                         work=_branching(protocol))
+            found += [states, *(Job('judge', method.name, seed, needs=(
+                states.name, f'train {method.name}-{seed}')) for method in critics)]
     check(found)
     return found
 

@@ -6,7 +6,7 @@ protocol.json              all settings and methods, and their hash
 pool/, replay/             offline data and their catalogue
 cells/METHOD-SEED/         one trained policy: checkpoint.pt, metrics.jsonl, policy/,
 trained.json           critic/; online rounds/ and replay/; written last: trained.json
-scores/, branches.json what came of its tests
+scores/, branches.json what came of its tests; of the reference: branched/, its states
 seconds.json               what work took, for the estimate of the time left
 results.json, table.md, table.png
 """
@@ -26,7 +26,7 @@ from typing import Any
 from lwd_learner.errors import LearnerError
 from lwd_rollout.errors import TableError
 from lwd_rollout.pool import write_json
-from lwd_rollout.table.methods import chosen
+from lwd_rollout.table.methods import REFERENCE, chosen
 from lwd_rollout.table.protocol import TableProtocol
 from lwd_ros.errors import ParameterError
 from lwd_ros.parameters import build, flatten
@@ -87,8 +87,15 @@ class Layout:
         name = f'{task}-noise{noise:g}-best{best_of}.json'
         return self.cell(method, seed) / 'scores' / name
 
+    def branched(self, seed: int) -> Path:
+        """Return the folder of the reference's states, whose chunks critics are asked about."""
+        return self.cell(REFERENCE, seed) / 'branched'
+
     def branches(self, method: str, seed: int) -> Path:
-        """Return the file of what a cell's critic said of branches, and what came of them."""
+        """Return the file of what a cell's critic said of chunks, and what came of them.
+
+        The reference's, which has no critic, says that all states are there.
+        """
         return self.cell(method, seed) / 'branches.json'
 
     def write(self, file: Path, content: Mapping[str, Any]) -> None:

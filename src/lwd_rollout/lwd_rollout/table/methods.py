@@ -98,6 +98,8 @@ _ALL = (
            after='sft', settings={'lwd.value.shuffle_outcomes': True}),
 )
 METHODS: Mapping[str, Method] = {method.name: method for method in _ALL}
+REFERENCE = 'sft'
+"""Whose chunks all critics are asked about."""
 
 
 def chosen(names: Iterable[str]) -> list[Method]:

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from g1_sim import tasks as known_tasks
-from lwd_rollout.branching import Branch
 from lwd_rollout.errors import TableError
+from lwd_rollout.ranking import Branch
 from lwd_rollout.statistics import crossed_bootstrap, restricted_mean
 from lwd_rollout.table.analysis import critic_figures
 from lwd_rollout.table.layout import TRAINED, Layout

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tests a trained cell: its policy on held-out scenes, its critic on branches of one state."""
+"""Tests a trained cell: its policy on held-out scenes, its critic on chunks of one state."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ import time
 from dataclasses import asdict
 
 from g1_sim.seeds import seeds
-from lwd_policy.store import CRITIC, POLICY
-from lwd_rollout.branching import BranchPlan, branches_of
+from lwd_policy.store import CRITIC, POLICY, load_critic
+from lwd_rollout.branching import BranchPlan, file_of, keep, kept
 from lwd_rollout.policy_controller import from_folder
+from lwd_rollout.ranking import judged
 from lwd_rollout.runner import Setting, run_episode
 from lwd_rollout.table.estimate import Spent, note
 from lwd_rollout.table.graph import Job
 from lwd_rollout.table.layout import Layout
 from lwd_rollout.table.lines import Lines
-from lwd_rollout.table.methods import METHODS
+from lwd_rollout.table.methods import METHODS, REFERENCE
 from lwd_rollout.table.rounds import row_of
 from lwd_rollout.table.settings import of_cell
 
@@ -50,34 +51,40 @@ def score(layout: Layout, job: Job) -> Spent:
     return {f'episodes {job.task}': [len(scenes) - done, time.monotonic() - began]}
 
 
-def branch(layout: Layout, job: Job) -> Spent:
-    """Branch the reference's episodes, and ask a cell's critic about each chunk.
-
-    All critics of a seed are asked about the same states and chunks: those of the reference.
-    """
-    file = layout.branches(job.method, job.seed)
-    if layout.read(file) is not None:
-        return {}
+def branch_plan(layout: Layout, seed: int) -> BranchPlan:
+    """Return which states of the reference of a seed all its critics are asked about."""
     protocol, asked = layout.protocol, layout.protocol.branching
-    value = of_cell(protocol, METHODS[job.method], job.seed).lwd.value.divl
-    plan = BranchPlan(
-        layout.cell('sft', job.seed) / POLICY, layout.cell(job.method, job.seed) / CRITIC,
-        protocol.task_names, protocol.testing.distribution, asked.states, asked.chunks,
-        asked.continuations, value_range=(value.low, value.high))
-    lines = Lines(file.with_suffix('.jsonl'))
-    done = {(row['task'], row['seed']) for row in lines.rows}
+    return BranchPlan(
+        layout.cell(REFERENCE, seed) / POLICY, protocol.task_names,
+        protocol.testing.distribution, asked.states, asked.chunks, asked.continuations)
+
+
+def branch(layout: Layout, job: Job) -> Spent:
+    """Branch the reference's episodes: what is not there yet."""
+    plan, folder = branch_plan(layout, job.seed), layout.branched(job.seed)
     spent: Spent = {}
-    for task in protocol.task_names:
-        for scene in seeds(plan.split, plan.first_seed, plan.states):
-            if (task, scene) in done:
-                continue
-            began = time.monotonic()
-            found = branches_of(plan, task, scene)
-            lines.add({'task': task, 'seed': scene, 'branches': [asdict(one) for one in found]})
-            note(spent, f'episodes {task}', asked.chunks * asked.continuations,
-                 time.monotonic() - began)
-    layout.write(file, {
-        'method': job.method, 'seed': job.seed,
-        'branches': [one for row in lines.rows for one in row['branches']]})
-    lines.remove()
+    for task, scene in plan.scenes:
+        if file_of(folder, task, scene).is_file():
+            continue
+        began = time.monotonic()
+        keep(plan, task, scene, folder)
+        note(spent, f'episodes {task}', plan.chunks * plan.continuations,
+             time.monotonic() - began)
+    layout.write(layout.branches(REFERENCE, job.seed), {'states': len(kept(plan, folder))})
     return spent
+
+
+def judge(layout: Layout, job: Job) -> Spent:
+    """Ask a cell's critic about the chunks of the reference's states.
+
+    Raises:
+        RolloutError: A state is damaged.
+        PolicyError: The critic cannot be used.
+    """
+    value = of_cell(layout.protocol, METHODS[job.method], job.seed).lwd.value.divl
+    states = kept(branch_plan(layout, job.seed), layout.branched(job.seed))
+    critic = load_critic(layout.cell(job.method, job.seed) / CRITIC)
+    layout.write(layout.branches(job.method, job.seed), {
+        'method': job.method, 'seed': job.seed,
+        'branches': [asdict(one) for one in judged(states, critic, (value.low, value.high))]})
+    return {}

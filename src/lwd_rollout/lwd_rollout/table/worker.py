@@ -37,7 +37,7 @@ def do(layout: Layout, job: Job) -> Ended:
             return Ended(train.train(layout, job.method, job.seed))
         if job.kind == 'score':
             return Ended(score.score(layout, job))
-        return Ended(score.branch(layout, job))
+        return Ended((score.branch if job.kind == 'branch' else score.judge)(layout, job))
     except (DataError, LearnerError, PolicyError, RolloutError) as error:
         return Ended(error=str(error))
 
