@@ -26,7 +26,7 @@ from lwd_ros.parameters import build, flatten
 class Budget:
     """Updates of a method. Every method has the same sum, offline and in each online round."""
 
-    reference: int = 6000
+    reference: int = 12000
     """Imitation, from which all methods with a critic begin."""
     critic: int = 3300
     """Of the critic alone."""
@@ -59,7 +59,7 @@ class Budget:
 class PoolOf:
     """The offline data."""
 
-    hours: float = 14.0
+    hours: float = 28.0
     """Of robot time, all tasks together."""
     first_seed: int = 0
     """Within the split `pool`."""
@@ -114,7 +114,7 @@ class TableProtocol:
     """Names; empty for all."""
     methods: tuple[str, ...] = ()
     """Names, those that they begin from included by themselves; empty for all."""
-    seeds: int = field(default=5, metadata={'range': (1, 1000)})
+    seeds: int = field(default=4, metadata={'range': (1, 1000)})
     """Of training: each is a policy of its own."""
     long_tasks: tuple[str, ...] = ('tea', 'juice', 'cocktail', 'shoebox')
     """Of which a mean of their own is shown."""
