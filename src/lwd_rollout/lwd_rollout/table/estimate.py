@@ -14,7 +14,7 @@ from lwd_rollout.table.graph import Job
 
 _UPDATE = {'sft': 0.09, 'hg_dagger': 0.1, 'recap': 0.15, 'lwd': 0.3, 'iql_qam': 0.3}
 """Seconds an update on one core, default networks and batches, until the pace is known."""
-_EPISODE, _RECORDED = 0.06, 0.2
+_EPISODE, _RECORDED = 0.04, 0.08
 """Seconds an episode, for each second of its time limit."""
 
 Spent = dict[str, list[float]]

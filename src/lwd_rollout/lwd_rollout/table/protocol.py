@@ -70,7 +70,7 @@ class Online:
     """Rounds of deployment: episodes with the present policy, then training on all there is."""
 
     rounds: int = 5
-    episodes: int = 10
+    episodes: int = 40
     """Of each task in each round; the same scenes for every method."""
     through_joy: bool = True
     """Whether the operator corrects through a pad, teleoperation and the arbiter."""
@@ -114,7 +114,7 @@ class TableProtocol:
     """Names; empty for all."""
     methods: tuple[str, ...] = ()
     """Names, those that they begin from included by themselves; empty for all."""
-    seeds: int = field(default=4, metadata={'range': (1, 1000)})
+    seeds: int = field(default=5, metadata={'range': (1, 1000)})
     """Of training: each is a policy of its own."""
     long_tasks: tuple[str, ...] = ('tea', 'juice', 'cocktail', 'shoebox')
     """Of which a mean of their own is shown."""
