@@ -64,6 +64,13 @@ class BranchPlan:
         return [(task, seed) for task in self.tasks
                 for seed in seeds(self.split, self.first_seed, self.states)]
 
+    @property
+    def conditions(self) -> dict[str, Any]:
+        """What a state depends on beside its task and seed: one kept under others is no use."""
+        return {'policy': load_policy(self.policy)[2].version, 'distribution': self.distribution,
+                'chunks': self.chunks, 'continuations': self.continuations,
+                'latest': self.latest}
+
 
 @dataclass(frozen=True)
 class State:
@@ -89,10 +96,10 @@ def file_of(folder: Path, task: str, seed: int) -> Path:
 def keep(plan: BranchPlan, task: str, seed: int, folder: Path) -> None:
     """Run the branches of one state and keep them; whole or not at all."""
     state = branched(plan, task, seed)
-    content: dict[str, Any] = {}
+    content: dict[str, Any] = {'conditions': plan.conditions, 'state': None}
     if state is not None:
-        content = {one.name: getattr(state, one.name) for one in fields(state)}
-        content['seen'] = asdict(state.seen)
+        content['state'] = {one.name: getattr(state, one.name) for one in fields(state)}
+        content['state']['seen'] = asdict(state.seen)
     file = file_of(folder, task, seed)
     folder.mkdir(parents=True, exist_ok=True)
     part = file.with_suffix('.part')
@@ -104,21 +111,28 @@ def kept(plan: BranchPlan, folder: Path) -> list[State]:
     """Return the states of a plan; without those that their episode was over before.
 
     Raises:
-        EvaluationError: One is not there, or damaged.
+        EvaluationError: One is not there, damaged, or was made under other conditions.
     """
     found = []
+    wanted = plan.conditions
     for task, seed in plan.scenes:
         file = file_of(folder, task, seed)
         try:
             content = torch.load(file, weights_only=True)
-            if content:
-                found.append(State(**{**content, 'seen': Seen(**content['seen'])}))
+            made, state = content['conditions'], content['state']
+            if state is not None:
+                found.append(State(**{**state, 'seen': Seen(**state['seen'])}))
         except (RuntimeError, EOFError, OSError, LookupError, ValueError, TypeError,
                 AttributeError, pickle.UnpicklingError) as error:
             # What is no state makes the reader fail in whichever way its bytes lead to; what it
             # says then is about pickle.
             raise EvaluationError(
                 f'{file} is missing or damaged; remove it, and it is made again') from error
+        other = [name for name in wanted if made.get(name) != wanted[name]]
+        if other:
+            raise EvaluationError(
+                f'{file} was made with another {", ".join(other)}; remove it, and it is made '
+                'again, or choose another folder')
     return found
 
 

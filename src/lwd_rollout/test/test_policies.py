@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -163,6 +164,14 @@ def test_states_that_are_there_are_not_made_again(tmp_path, run, monkeypatch):
     after, = branch(plan, tmp_path, processes=1)
     assert torch.equal(before.seen.scene, after.seen.scene)
     assert before.seen.instructions == after.seen.instructions
+
+
+def test_states_of_another_plan_are_refused(tmp_path, run):
+    folder, _ = run
+    plan = BranchPlan(folder / POLICY, ('restock',), states=1, chunks=2, first_seed=11, latest=0.1)
+    branch(plan, tmp_path, processes=1)
+    with pytest.raises(EvaluationError, match='made with another chunks; remove it'):
+        branch(replace(plan, chunks=3), tmp_path, processes=1)
 
 
 def test_a_damaged_state_is_named(tmp_path, run):

@@ -35,9 +35,8 @@ def do(layout: Layout, job: Job) -> Ended:
     try:
         if job.kind == 'train':
             return Ended(train.train(layout, job.method, job.seed))
-        if job.kind == 'score':
-            return Ended(score.score(layout, job))
-        return Ended((score.branch if job.kind == 'branch' else score.judge)(layout, job))
+        test = {'score': score.score, 'branch': score.branch, 'judge': score.judge}
+        return Ended(test[job.kind](layout, job))
     except (DataError, LearnerError, PolicyError, RolloutError) as error:
         return Ended(error=str(error))
 
