@@ -31,6 +31,7 @@ from benchmarks.harness import quick, report
 from benchmarks.meta.cells import MetaProtocol, Unit, make_pool, run, scores
 from lwd_learner.algorithms.lwd import LwdConfig
 from lwd_learner.engine import EngineConfig
+from lwd_learner.optimise import OptimiserConfig
 from lwd_learner.trainer import TrainerConfig
 from lwd_learner.training import TrainConfig
 from lwd_learner.value_learning import ValueConfig
@@ -72,7 +73,8 @@ def protocol(task: str) -> MetaProtocol:
         train=TrainConfig(
             policy=PolicyConfig(horizon=_HORIZON, coefficients=_HORIZON),
             # Its kinematics are not the G1's: the critic sees the hand's path as it is commanded.
-            lwd=LwdConfig(value=ValueConfig(critic=CriticConfig(encoding='plain'))),
+            lwd=LwdConfig(value=ValueConfig(critic=CriticConfig(encoding='plain')),
+                          actor_optimiser=OptimiserConfig(rate=3e-4, decay_to=0.3)),
             trainer=TrainerConfig(tensorboard=False, checkpoint_every=1000,
                                   freeze_backbone_online=False),
             engine=EngineConfig(device='cpu', precision='bf16', threads=1)))
