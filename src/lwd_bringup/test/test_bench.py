@@ -82,6 +82,41 @@ def test_a_report_is_written_of_what_is_there(tmp_path, capsys):
         capsys)
 
 
+def test_training_seeds_are_added_to_a_comparison_that_is_there(tmp_path, capsys):
+    words = ['bench', 'table', '--dir', str(tmp_path), '--set', 'tasks=[restock]', 'seeds=1',
+             'methods=[sft_long]', 'testing.noises=[1.0]', 'testing.best_of=[1]']
+    layout = Layout(tmp_path, load(find_protocol('table'), {
+        'tasks': ['restock'], 'seeds': 1, 'methods': ['sft_long'], 'testing.noises': [1.0],
+        'testing.best_of': [1]}))
+    layout.freeze()
+    for seed in (0, 1, 2):
+        layout.write(layout.scores('sft_long', seed, 'restock', 1.0, 1), {'episodes': [
+            {'score': seed / 2, 'success': True, 'seconds': 4.0, 'subtasks': [1.0]}]})
+    assert main([*words, '--report']) == 0
+    assert 'equally long: 0.000 (' in _said(capsys)
+    more = ['--more-seeds', '2', '--methods', 'sft_long']
+    assert main([*words, *more, '--plan']) == 0
+    assert 'train sft_long-1: ' in capsys.readouterr().out
+    assert layout.seeds == 1
+    assert main([*words, *more, '--report']) == 0
+    assert 'equally long: 0.250 (' in _said(capsys)
+    # They stay, without being asked for again, and the hash is that of what was planned.
+    assert main([*words, '--report']) == 0
+    assert 'equally long: 0.250 (' in _said(capsys)
+    text = (tmp_path / 'table.md').read_text()
+    assert layout.sha256[:12] in text
+    assert '1 training seed, ' in text
+    assert '**1 more training seed was added later** (sft_long).' in text
+    for wrong, why in (
+            (['--more-seeds', '1'], '1 training seeds are asked for, where 2 are there'),
+            (['--more-seeds', '3', '--methods', 'sft'], 'sft: not among the methods of this'),
+            (['--more-seeds', '3', '--methods', 'stf'], "unknown method 'stf'"),
+            (['--methods', 'sft_long'], 'give --more-seeds, too')):
+        assert main([*words, '--report', *wrong]) == 2
+        assert why in _said(capsys)
+    assert layout.seeds == 2
+
+
 @pytest.mark.parametrize(('words', 'text'), [
     (['table', 'tabel'], "there is no protocol 'tabel'; the shipped ones are table and"),
     (['table', 'nowhere.yaml'], 'nowhere.yaml cannot be read as a protocol'),

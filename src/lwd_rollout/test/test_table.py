@@ -21,6 +21,7 @@ from lwd_rollout.table import output, paper
 from lwd_rollout.table.analysis import calibration
 from lwd_rollout.table.diagnostics import diagnostics
 from lwd_rollout.table.estimate import Estimate, in_words
+from lwd_rollout.table.extension import Extension
 from lwd_rollout.table.graph import Job, check, jobs, urgency
 from lwd_rollout.table.layout import Layout, digest, opened
 from lwd_rollout.table.lines import Lines
@@ -119,6 +120,18 @@ def test_the_graph_has_every_cell_once_behind_what_it_needs():
         name for name, method in METHODS.items() if method.has_critic}
     assert [job.name for job in planned if job.kind == 'branch'] == [
         'branch sft-0', 'branch sft-1']
+
+
+def test_added_seeds_have_the_methods_that_are_named_and_what_these_need():
+    planned, protocol = jobs(SMALL), replace(SMALL, testing=replace(SMALL.testing, best_of=(1,)))
+    more = jobs(protocol, Extension(3, ('lwd_offline',)))
+    assert {(job.method, job.seed) for job in more if job.kind == 'train' and job.seed} == {
+        (name, seed) for name in ('sft', 'lwd_offline') for seed in (1, 2)}
+    assert [job for job in more if not job.seed] == jobs(protocol)
+    assert jobs(SMALL, Extension()) == planned
+    with pytest.raises(TableError, match='lwd_offline: have 3 seeds already; name them, too'):
+        Extension(4, ('sft',)).check(protocol, Extension(3, ('lwd_offline',)))
+    Extension(4).check(protocol, Extension(3, ('lwd_offline',)))
 
 
 def test_a_critic_that_only_chooses_is_trained_but_not_tested():

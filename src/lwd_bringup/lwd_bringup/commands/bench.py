@@ -14,6 +14,7 @@ from lwd_bringup.config import config_folders
 from lwd_bringup.errors import BringupError
 
 if TYPE_CHECKING:
+    from lwd_rollout.table.extension import Extension
     from lwd_rollout.table.layout import Layout
 
 
@@ -34,6 +35,12 @@ def add(commands: Commands) -> None:
     table.add_argument('--dir', type=Path,
                        help='of the comparison (default: runs/<name of the protocol>); one that '
                             'is there is gone on with')
+    table.add_argument('--more-seeds', type=int, default=0, metavar='N',
+                       help='go on to N training seeds, all together, with the same protocol; the '
+                            'report says that they were added')
+    table.add_argument('--methods', default='',
+                       help='which methods have the added seeds, with commas between (default: '
+                            'all)')
     table.add_argument('--pool', type=Path, help='offline episodes that are there already')
     table.add_argument('--processes', type=int, default=0, help='default: one a core')
     table.add_argument('--plan', action='store_true',
@@ -73,18 +80,29 @@ def find_protocol(name: str) -> Path:
 def _table(options: argparse.Namespace, console: Console) -> int:
     from lwd_data.errors import DataError
     from lwd_rollout.errors import RolloutError
+    from lwd_rollout.table.extension import Extension
     from lwd_rollout.table.layout import Layout
     from lwd_rollout.table.protocol import load
     if options.processes < 0:
         raise BringupError(f'--processes is {options.processes}; 0 takes one a core')
+    if options.methods and not options.more_seeds:
+        raise BringupError('--methods says which methods have added seeds: give --more-seeds, '
+                           'too; for another comparison use --set methods=[...]')
     name = 'table_quick' if options.quick else options.protocol
     try:
         protocol = load(find_protocol(name), settings(options.settings))
         folder = options.dir or Path('runs') / protocol.name
         pool = None if options.pool is None else options.pool.absolute()
         layout = Layout(Path(folder).absolute(), protocol, pool)
+        added = layout.added
+        if options.more_seeds:
+            before, added = added, Extension(options.more_seeds, tuple(
+                name for name in options.methods.split(',') if name))
+            added.check(protocol, before)
         if options.plan:
-            return _plan(layout, options.processes, console)
+            return _plan(layout, added, options.processes, console)
+        layout.freeze()
+        layout.extend(added)
         if options.report:
             return _report(layout, console)
         return _run(layout, options.processes, console)
@@ -103,7 +121,6 @@ def _run(layout: Layout, processes: int, console: Console) -> int:
 
 def _report(layout: Layout, console: Console) -> int:
     from lwd_rollout.table.output import FIGURE, RESULTS, TABLE, write
-    layout.freeze()
     found = write(layout)
     for variant, methods in found['variants'].items():
         for one in methods.values():
@@ -115,7 +132,7 @@ def _report(layout: Layout, console: Console) -> int:
     return 0
 
 
-def _plan(layout: Layout, processes: int, console: Console) -> int:
+def _plan(layout: Layout, added: Extension, processes: int, console: Console) -> int:
     import os
 
     from lwd_rollout.table.estimate import Estimate, in_words
@@ -123,7 +140,7 @@ def _plan(layout: Layout, processes: int, console: Console) -> int:
     from lwd_rollout.table.schedule import is_done
     processes = processes or os.cpu_count() or 1
     estimate = Estimate(layout.folder / 'seconds.json')
-    waiting = [job for job in jobs(layout.protocol) if not is_done(layout, job)]
+    waiting = [job for job in jobs(layout.protocol, added) if not is_done(layout, job)]
     for job in waiting:
         console.print(f'{job.name}: {in_words(estimate.seconds(job))}', highlight=False)
     left = in_words(estimate.left(waiting, processes))

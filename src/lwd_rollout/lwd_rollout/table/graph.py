@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from lwd_rollout.errors import TableError
-from lwd_rollout.table.methods import REFERENCE, Method, chosen, judges, needed_first
+from lwd_rollout.table.extension import Extension
+from lwd_rollout.table.methods import REFERENCE, Method, judges, needed_first
 from lwd_rollout.table.protocol import TableProtocol
 
 Kind = Literal['train', 'score', 'branch', 'judge']
@@ -39,13 +40,20 @@ class Job:
         return found
 
 
-def jobs(protocol: TableProtocol) -> list[Job]:
-    """Return all jobs of a comparison; what a job needs comes before it."""
-    methods = chosen(protocol.methods)
-    # A critic that only chooses for others is trained too, though its own policy is not tested.
-    trained = judges(methods) if max(protocol.testing.best_of) > 1 else methods
+def jobs(protocol: TableProtocol, added: Extension | None = None) -> list[Job]:
+    """Return all jobs of a comparison; what a job needs comes before it.
+
+    Args:
+        protocol: Of the comparison.
+        added: Seeds that were not planned.
+    """
+    added = added or Extension()
     found = []
-    for seed in range(protocol.seeds):
+    for seed in range(added.seeds_of(protocol)):
+        methods = added.methods_of(protocol, seed)
+        # A critic that only chooses for others is trained too, though its own policy is not
+        # tested.
+        trained = judges(methods) if max(protocol.testing.best_of) > 1 else methods
         found += [Job('train', method.name, seed, needs=tuple(
             f'train {name}-{seed}' for name in method.needs), work=_training(protocol, method))
             for method in needed_first(trained)]

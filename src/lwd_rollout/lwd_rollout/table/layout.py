@@ -3,6 +3,7 @@
 
 run/
 protocol.json              all settings and methods, and their hash
+extension.json             training seeds that were added later, if any were
 pool/, replay/             offline data and their catalogue
 cells/METHOD-SEED/         one trained policy: checkpoint.pt, metrics.jsonl, policy/,
 trained.json           critic/; online rounds/ and replay/; written last: trained.json
@@ -26,6 +27,7 @@ from typing import Any
 from lwd_learner.errors import LearnerError
 from lwd_rollout.errors import TableError
 from lwd_rollout.pool import write_json
+from lwd_rollout.table.extension import Extension
 from lwd_rollout.table.methods import REFERENCE, chosen
 from lwd_rollout.table.protocol import TableProtocol
 from lwd_ros.errors import ParameterError
@@ -33,7 +35,7 @@ from lwd_ros.parameters import build, flatten
 
 VERSION = 2
 """Of what cells do with a protocol; another one makes results incomparable."""
-PROTOCOL, TRAINED = 'protocol.json', 'trained.json'
+PROTOCOL, EXTENSION, TRAINED = 'protocol.json', 'extension.json', 'trained.json'
 
 
 def content_of(protocol: TableProtocol) -> dict[str, Any]:
@@ -77,6 +79,33 @@ class Layout:
     def sha256(self) -> str:
         """Of the protocol."""
         return digest(self.protocol)
+
+    @property
+    def added(self) -> Extension:
+        """The training seeds that were added.
+
+        Raises:
+            TableError: Their file is damaged, or of another protocol.
+        """
+        found = self.read(self.folder / EXTENSION)
+        return Extension() if found is None else Extension(
+            int(found['seeds']), tuple(found['methods']))
+
+    @property
+    def seeds(self) -> int:
+        """Training seeds, with those that were added."""
+        return self.added.seeds_of(self.protocol)
+
+    def extend(self, wanted: Extension) -> None:
+        """Add training seeds; after `freeze`.
+
+        Raises:
+            TableError: They add nothing, or take away what was added before.
+        """
+        known = self.added
+        wanted.check(self.protocol, known)
+        if wanted != known:
+            self.write(self.folder / EXTENSION, asdict(wanted))
 
     def cell(self, method: str, seed: int) -> Path:
         """Return the folder of a trained policy."""

@@ -19,12 +19,17 @@ def markdown(found: Mapping[str, Any]) -> str:
     updates = found['updates']
     lines = [
         f'# {found["name"]}', '',
-        f'Protocol `{found["protocol"][:12]}`. One policy for all tasks; {found["seeds"]} '
-        f'training seeds, {found["episodes"]} scenes of each task, split `{found["split"]}`, '
-        f'distribution `{found["distribution"]}`. Every method has {updates["offline"]} updates '
-        f'offline (SFT: those of the reference) and {updates["online"]} more online. Score, with '
+        f'Protocol `{found["protocol"][:12]}`. One policy for all tasks; '
+        f'{_seeds(found["seeds"])}, {found["episodes"]} scenes of each task, split '
+        f'`{found["split"]}`, distribution `{found["distribution"]}`. Every method has '
+        f'{updates["offline"]} updates offline (SFT: those of the reference) and '
+        f'{updates["online"]} more online. Score, with '
         'the 95 % interval over training seeds and scenes; after the slash, what the paper '
         'reports of its robots.']
+    if more := found['added']['seeds']:
+        names = found['added']['methods']
+        lines += ['', f'**{_seeds(more, "more ")} {"was" if more == 1 else "were"} added '
+                  f'later** ({", ".join(names) if names else "all methods"}).']
     if len(found['codes']) > 1:
         lines += ['', f'**Cells were trained by {len(found["codes"])} versions of the code** '
                   f'({", ".join(found["codes"])}).']
@@ -36,6 +41,10 @@ def markdown(found: Mapping[str, Any]) -> str:
         (methods for methods in found['variants'].values() if methods), {})
     lines += [*_subtasks(first, tasks), *_critics(found['critics']), *_cells(found['cells'])]
     return '\n'.join(lines) + '\n'
+
+
+def _seeds(count: int, which: str = '') -> str:
+    return f'{count} {which}training seed{"" if count == 1 else "s"}'
 
 
 def _scores(methods: Mapping[str, Any], tasks: tuple[str, ...]) -> list[str]:

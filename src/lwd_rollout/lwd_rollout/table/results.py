@@ -53,7 +53,8 @@ def gather(layout: Layout) -> dict[str, Any]:
     """
     protocol = layout.protocol
     methods = chosen(protocol.methods)
-    cells = {(method.name, seed): found for method in methods for seed in range(protocol.seeds)
+    added = layout.added
+    cells = {(method.name, seed): found for method in methods for seed in range(layout.seeds)
              if (found := layout.read(layout.cell(method.name, seed) / TRAINED)) is not None}
     _check_data(methods, cells)
     variants: dict[str, Any] = {}
@@ -65,6 +66,7 @@ def gather(layout: Layout) -> dict[str, Any]:
     return {
         'protocol': layout.sha256, 'name': protocol.name,
         'tasks': list(protocol.task_names), 'seeds': protocol.seeds,
+        'added': {'seeds': layout.seeds - protocol.seeds, 'methods': list(added.methods)},
         'episodes': protocol.testing.episodes, 'split': protocol.testing.split,
         'distribution': protocol.testing.distribution,
         'updates': {'offline': protocol.budget.offline,
@@ -96,7 +98,7 @@ def _tested(layout: Layout, method: Method, noise: float, best_of: int) -> Teste
     protocol = layout.protocol
     seeds: list[int] = []
     rows: dict[tuple[str, int], list[Mapping[str, Any]]] = {}
-    for seed in range(protocol.seeds):
+    for seed in range(layout.seeds):
         found = {task: layout.read(layout.scores(method.name, seed, task, noise, best_of))
                  for task in protocol.task_names}
         if all(one is not None for one in found.values()):
@@ -157,7 +159,7 @@ def _critics(layout: Layout, methods: list[Method]) -> dict[str, Any]:
     found = {}
     for method in methods:
         files = [layout.read(layout.branches(method.name, seed))
-                 for seed in range(layout.protocol.seeds) if method.has_critic]
+                 for seed in range(layout.seeds) if method.has_critic]
         figures = [critic_figures([Branch(**one) for one in file['branches']])
                    for file in files if file is not None]
         if figures:

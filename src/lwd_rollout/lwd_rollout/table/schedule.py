@@ -41,7 +41,7 @@ def run(layout: Layout, *, processes: int = 0, here: bool = False,
     with layout.locked():
         layout.freeze()
         prepare(layout, processes=processes, say=say)
-        planned = jobs(layout.protocol)
+        planned = jobs(layout.protocol, layout.added)
         waiting = [job for job in planned if not is_done(layout, job)]
         say(f'{len(planned) - len(waiting)} of {len(planned)} jobs are done already')
         return Schedule(layout, planned, waiting, processes, say).run(here=here)
