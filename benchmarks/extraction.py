@@ -13,6 +13,8 @@ critics have not seen, with PATHS (32) paths of the flow in each:
   standard deviations of Q within a state; `gain_other` by the critic of the next seed, which has
   seen the same episodes but not this actor. Of eight chunks the best by its own critic gains
   `gain_best_of_8`, and `gain_best_of_8_other` by that other one: how far two critics agree.
+- `spread`: how far the actor's chunks lie apart in a state, of how far the reference's do: an
+  actor that gains only because its noise is smaller has little of it.
 
 RATES=1e-4,1e-3 trains actors anew, of the same critics as they are now, for UPDATES (500) at each
 rate, and says the same of them: `made_1e-4` and so on.
@@ -148,7 +150,7 @@ def gains(cell: Cell, actor: FlowPolicy, other: Critic) -> dict[str, float]:
     before, after = drawn(cell.reference), drawn(actor)
     chosen = cell.critic.rank(cell.seen, before).reshape(STATES, -1, BEST_OF).argmax(
         dim=2, keepdim=True)
-    found = {}
+    found = {'spread': float((after.var(dim=1).mean() / before.var(dim=1).mean()).sqrt())}
     for end, critic in (('', cell.critic), ('_other', other)):
         q = critic.rank(cell.seen, before)
         mean, spread = q.mean(dim=1), q.std(dim=1).clamp(min=1e-6)
@@ -182,7 +184,7 @@ def main() -> int:
     """Run the benchmark."""
     torch.set_num_threads(1)
     layout = trained_comparison()
-    cells = [cell_of(layout, seed) for seed in range(layout.protocol.seeds)]
+    cells = [cell_of(layout, seed) for seed in range(layout.seeds)]
     rows: list[dict[str, float]] = []
     for seed, cell in enumerate(cells):
         other = cells[(seed + 1) % len(cells)].critic
